@@ -1,0 +1,222 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// bucketName is the one bucket of the file.
+const bucketName = "pec-ingest"
+
+// mapSize is the address space reserved for the file. bbolt must stop all
+// readers to enlarge its mapping, so it starts larger than a vault gets.
+const mapSize = 256 << 20
+
+// boltStore is the Store in a bbolt file.
+//
+// bbolt reads through a memory mapping and trusts what it finds: on a damaged
+// file, or when the disk fails, it panics or the kernel raises a fault. Each
+// call into it is guarded, values are copied under that guard, and after such
+// a fault the store refuses all further work.
+type boltStore struct {
+	db     *bolt.DB
+	file   *os.File
+	broken atomic.Bool
+}
+
+// openBolt hands an open and locked file to bbolt. It takes the file over,
+// also when it fails.
+func openBolt(f *os.File, readOnly bool) (s *boltStore, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			_ = f.Close()
+			s, err = nil, damaged("bbolt stopped at opening")
+		}
+	}()
+	db, err := bolt.Open(f.Name(), 0o600, &bolt.Options{
+		ReadOnly:        readOnly,
+		Timeout:         time.Second, // ours already: the lock belongs to the open file
+		InitialMmapSize: mapSize,
+		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
+	})
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("opening bbolt: %w", err)
+	}
+	return &boltStore{db: db, file: f}, nil
+}
+
+func (s *boltStore) Close() error {
+	if s.broken.Load() {
+		// bbolt may hold its own locks for ever; give back only the file lock.
+		_ = syscall.Flock(int(s.file.Fd()), syscall.LOCK_UN)
+		return nil
+	}
+	return s.guard(s.db.Close)
+}
+
+func (s *boltStore) View(ctx context.Context, fn func(KV) error) error {
+	return s.run(ctx, false, fn)
+}
+
+func (s *boltStore) Update(ctx context.Context, fn func(KV) error) error {
+	return s.run(ctx, true, fn)
+}
+
+func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.broken.Load() {
+		return damaged("an earlier transaction was stopped")
+	}
+	var tx *bolt.Tx
+	err := s.guard(func() (err error) { tx, err = s.db.Begin(writable); return err })
+	if err != nil {
+		return err
+	}
+	// Also after a panic in fn: a transaction left open blocks all others.
+	defer func() {
+		_ = s.guard(func() error {
+			if err := tx.Rollback(); !errors.Is(err, berrors.ErrTxClosed) {
+				return err
+			}
+			return nil
+		})
+	}()
+	if err := ctx.Err(); err != nil { // waiting for the writer may take long
+		return err
+	}
+	kv := &boltKV{store: s, ctx: ctx, writable: writable}
+	err = s.guard(func() error {
+		kv.bucket = tx.Bucket([]byte(bucketName))
+		if kv.bucket != nil || !writable {
+			return nil
+		}
+		kv.bucket, err = tx.CreateBucket([]byte(bucketName))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := fn(kv); err != nil {
+		return err
+	}
+	if !writable {
+		return nil
+	}
+	if err := s.guard(tx.Commit); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}
+
+// guard runs one call into bbolt and turns a panic or a memory fault into
+// ErrDamaged.
+func (s *boltStore) guard(call func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			s.broken.Store(true)
+			err = damaged("bbolt stopped in a transaction")
+		}
+	}()
+	err = call()
+	switch {
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
+		return ErrClosed
+	case errors.Is(err, berrors.ErrDatabaseReadOnly):
+		return ErrReadOnly
+	}
+	return err
+}
+
+type boltKV struct {
+	store    *boltStore
+	ctx      context.Context
+	bucket   *bolt.Bucket
+	writable bool
+}
+
+func (kv *boltKV) Get(key string) (v []byte, err error) {
+	if kv.bucket == nil {
+		return nil, nil
+	}
+	err = kv.store.guard(func() error { v = bytes.Clone(kv.bucket.Get([]byte(key))); return nil })
+	return v, err
+}
+
+func (kv *boltKV) Put(key string, v []byte) error {
+	if !kv.writable {
+		return ErrReadOnly
+	}
+	return kv.store.guard(func() error { return kv.bucket.Put([]byte(key), v) })
+}
+
+func (kv *boltKV) Delete(key string) error {
+	if !kv.writable {
+		return ErrReadOnly
+	}
+	return kv.store.guard(func() error { return kv.bucket.Delete([]byte(key)) })
+}
+
+func (kv *boltKV) Scan(prefix string, fn func(key string, v []byte) error) error {
+	if kv.bucket == nil {
+		return nil
+	}
+	if kv.writable {
+		return kv.scanCopy(prefix, fn)
+	}
+	c := kv.bucket.Cursor()
+	pre := []byte(prefix)
+	var k, v []byte
+	err := kv.store.guard(func() error { k, v = c.Seek(pre); v = bytes.Clone(v); return nil })
+	for n := 0; err == nil && k != nil && bytes.HasPrefix(k, pre); n++ {
+		if n%64 == 0 && kv.ctx.Err() != nil {
+			return kv.ctx.Err()
+		}
+		if err := fn(string(k), v); err != nil {
+			return err
+		}
+		err = kv.store.guard(func() error { k, v = c.Next(); v = bytes.Clone(v); return nil })
+	}
+	return err
+}
+
+// scanCopy is Scan for an Update: a bbolt cursor loses its place when the
+// bucket changes below it, so everything is read before fn sees the first.
+func (kv *boltKV) scanCopy(prefix string, fn func(key string, v []byte) error) error {
+	type pair struct {
+		key   string
+		value []byte
+	}
+	var all []pair
+	err := kv.store.guard(func() error {
+		c := kv.bucket.Cursor()
+		pre := []byte(prefix)
+		for k, v := c.Seek(pre); k != nil && bytes.HasPrefix(k, pre); k, v = c.Next() {
+			all = append(all, pair{string(k), bytes.Clone(v)})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if err := fn(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"pec-ingest/internal/vault"
+)
+
+// now is when everything in these tests happens, unless said otherwise.
+var now = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+
+// keyPair is an age identity and its recipient, as files hold them.
+type keyPair struct{ identity, recipient []byte }
+
+func newKeys(t testing.TB) keyPair {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keyPair{[]byte(id.String() + "\n"), []byte(id.Recipient().String() + "\n")}
+}
+
+// options are those of a new vault in a folder of its own.
+func options(t testing.TB) vault.Options {
+	t.Helper()
+	k := newKeys(t)
+	return vault.Options{
+		Path:        filepath.Join(t.TempDir(), "state", "vault.db"),
+		Recipients:  k.recipient,
+		Identity:    k.identity,
+		Create:      true,
+		LockTimeout: 50 * time.Millisecond,
+		Now:         func() time.Time { return now },
+	}
+}
+
+// mustOpen opens a vault and closes it when the test ends.
+func mustOpen(t testing.TB, o vault.Options) *vault.Vault {
+	t.Helper()
+	v, err := vault.Open(o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() { v.Close() })
+	return v
+}
+
+// onStores runs a test on a new vault over the plain store, and over one that
+// runs each closure twice.
+func onStores(t *testing.T, test func(t *testing.T, v *vault.Vault)) {
+	t.Helper()
+	wraps := map[string]func(vault.Store) vault.Store{
+		"plain": func(s vault.Store) vault.Store { return s },
+		"twice": func(s vault.Store) vault.Store { return twice{t, s} },
+	}
+	for name, wrap := range wraps {
+		t.Run(name, func(t *testing.T) {
+			v, err := vault.OpenWrapped(options(t), wrap)
+			if err != nil {
+				t.Fatalf("Open: %v", err)
+			}
+			defer v.Close()
+			test(t, v)
+		})
+	}
+}
+
+func update(t testing.TB, v *vault.Vault, fn func(tx *vault.Tx) error) {
+	t.Helper()
+	if err := v.Update(context.Background(), fn); err != nil {
+		t.Fatalf("Update: %v", err)
+	}
+}
+
+func view(t testing.TB, v *vault.Vault, fn func(tx *vault.Tx) error) {
+	t.Helper()
+	if err := v.View(context.Background(), fn); err != nil {
+		t.Fatalf("View: %v", err)
+	}
+}
+
+// twice is a store that conflicts once in each Update, as an optimistic engine
+// may: the first run is thrown away. It demands that both runs touch the same
+// keys and that the second keeps to the limits.
+type twice struct {
+	t *testing.T
+	vault.Store
+}
+
+var errAgain = errors.New("conflict")
+
+func (s twice) Update(ctx context.Context, fn func(vault.KV) error) error {
+	var first, second *recorder
+	err := s.Store.Update(ctx, func(kv vault.KV) error {
+		first = &recorder{KV: kv, written: map[string]int{}, touched: map[string]bool{}}
+		if err := fn(first); err != nil {
+			return err
+		}
+		return errAgain
+	})
+	if !errors.Is(err, errAgain) {
+		return err
+	}
+	err = s.Store.Update(ctx, func(kv vault.KV) error {
+		second = &recorder{KV: kv, written: map[string]int{}, touched: map[string]bool{}}
+		return fn(second)
+	})
+	if err != nil {
+		return err
+	}
+	a, b := slices.Sorted(maps.Keys(first.written)), slices.Sorted(maps.Keys(second.written))
+	if !slices.Equal(a, b) {
+		s.t.Errorf("the closure run again wrote %q, want %q as at first", b, a)
+	}
+	bytes := 0
+	for _, n := range second.written {
+		bytes += n
+	}
+	if n := len(second.touched); n > vault.MaxKeys || bytes > vault.MaxBytes+4096 {
+		s.t.Errorf("a transaction touched %d keys and wrote %d bytes", n, bytes)
+	}
+	return nil
+}
+
+// recorder notes what a transaction touches.
+type recorder struct {
+	vault.KV
+	written map[string]int
+	touched map[string]bool
+}
+
+func (r *recorder) Get(key string) ([]byte, error) {
+	r.touched[key] = true
+	return r.KV.Get(key)
+}
+
+func (r *recorder) Put(key string, v []byte) error {
+	r.touched[key] = true
+	r.written[key] = len(key) + len(v)
+	return r.KV.Put(key, v)
+}
+
+func (r *recorder) Delete(key string) error {
+	r.touched[key] = true
+	r.written[key] = len(key)
+	return r.KV.Delete(key)
+}

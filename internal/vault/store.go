@@ -1,0 +1,34 @@
+package vault
+
+import "context"
+
+// MaxKeys and MaxBytes bound one Update, on every engine: etcd takes no more
+// than 128 operations and about 1 MB in a transaction.
+const (
+	MaxKeys  = 128     // distinct keys read or written, one of them for bookkeeping
+	MaxBytes = 1 << 20 // bytes of keys and values written
+)
+
+// Store is the seam below the vault: ordered keys in serialisable
+// transactions. An engine implements it and nothing else.
+//
+// Both functions run fn at least once and may run it again after a conflict,
+// each time with a fresh KV. When fn or the commit fails, nothing of that run
+// is kept. Neither may be called from inside fn.
+type Store interface {
+	View(ctx context.Context, fn func(KV) error) error
+	Update(ctx context.Context, fn func(KV) error) error
+	Close() error
+}
+
+// KV is one transaction of a Store. The values it hands out are the caller's.
+type KV interface {
+	// Get returns nil when the key is absent. No value is empty.
+	Get(key string) ([]byte, error)
+	Put(key string, v []byte) error
+	// Delete of an absent key is no error.
+	Delete(key string) error
+	// Scan calls fn for each key with the prefix, in byte order. In an Update
+	// it sees the state at its start, whatever fn changes meanwhile.
+	Scan(prefix string, fn func(key string, v []byte) error) error
+}
