@@ -1,0 +1,5 @@
+package submission
+
+import "time"
+
+func (l *letter) dates(v *verdict, r *Result, sent time.Time, loc *time.Location) {}

@@ -1,0 +1,212 @@
+package submission
+
+import (
+	"embed"
+	"strings"
+)
+
+//go:embed lang
+var langFiles embed.FS
+
+// section is a heading of the files in lang: what its phrases mean.
+type section string
+
+// lexicon holds the phrases of all languages.
+type lexicon struct {
+	byFirst map[string][]phrase // by their first word
+	words   map[string]bool     // every single word of the phrases and of the word lists
+	names   map[string]bool     // lang/names.txt, lower case
+	order   map[section][]string
+}
+
+type phrase struct {
+	words    []string
+	sections []section
+}
+
+// is tells whether the phrase stands under one of the sections.
+func (p phrase) is(want ...section) bool {
+	for _, s := range p.sections {
+		for _, w := range want {
+			if s == w {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var lex = loadLexicon()
+
+func loadLexicon() *lexicon {
+	l := &lexicon{
+		byFirst: map[string][]phrase{},
+		words:   map[string]bool{},
+		names:   map[string]bool{},
+		order:   map[section][]string{},
+	}
+	for _, name := range []string{"it.txt", "en.txt"} {
+		sec := section("")
+		for _, line := range langLines(name) {
+			if strings.HasPrefix(line, "[") {
+				sec = section(strings.Trim(line, "[]"))
+				continue
+			}
+			l.add(line, sec)
+		}
+	}
+	for _, line := range langLines("names.txt") {
+		l.names[line] = true
+	}
+	for _, name := range []string{"words-it.txt", "words-en.txt"} {
+		for _, line := range langLines(name) {
+			for _, w := range splitWords(line) {
+				l.words[w] = true
+			}
+		}
+	}
+	return l
+}
+
+// langLines gives the lines of a language file without blanks and comments.
+func langLines(name string) []string {
+	b, err := langFiles.ReadFile("lang/" + name)
+	if err != nil {
+		panic("submission: " + err.Error()) // embedded: a build fault
+	}
+	var out []string
+	for _, line := range strings.Split(string(b), "\n") {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+func (l *lexicon) add(text string, sec section) {
+	words := splitWords(text)
+	if len(words) == 0 {
+		return
+	}
+	for _, w := range words {
+		l.words[w] = true
+	}
+	l.order[sec] = append(l.order[sec], strings.Join(words, " "))
+	list := l.byFirst[words[0]]
+	for i := range list {
+		if equalWords(list[i].words, words) {
+			list[i].sections = append(list[i].sections, sec)
+			return
+		}
+	}
+	l.byFirst[words[0]] = append(list, phrase{words: words, sections: []section{sec}})
+}
+
+func equalWords(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// longest returns the longest phrase under one of the sections (under any,
+// with none given) that starts at words[0].
+func (l *lexicon) longest(words []string, want ...section) (phrase, bool) {
+	var best phrase
+	for _, p := range l.byFirst[words[0]] {
+		if len(p.words) <= len(best.words) || len(p.words) > len(words) {
+			continue
+		}
+		if len(want) > 0 && !p.is(want...) {
+			continue
+		}
+		if equalWords(p.words, words[:len(p.words)]) {
+			best = p
+		}
+	}
+	return best, len(best.words) > 0
+}
+
+// has tells whether one of the sections' phrases stands anywhere in words.
+func (l *lexicon) has(words []string, want ...section) bool {
+	for i := range words {
+		if _, ok := l.longest(words[i:], want...); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// splitWords cuts text into folded words: at blanks, apostrophes, hyphens,
+// slashes, dots and other punctuation. "e-mail" and "wi-fi" are one word, and
+// "è" or "e'" is "e'".
+func splitWords(text string) []string {
+	var out []string
+	for _, field := range strings.Fields(text) {
+		out = append(out, wordsOf(field)...)
+	}
+	return out
+}
+
+func wordsOf(field string) []string {
+	f := fold(strings.Trim(field, ".,;:!?()[]{}<>\"«»*_=`…"))
+	switch f {
+	case "":
+		return nil
+	case "e'":
+		return []string{f}
+	case "e-mail", "e-mails":
+		return []string{"email"}
+	case "wi-fi":
+		return []string{"wifi"}
+	}
+	parts := strings.FieldsFunc(f, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 0x7f && r != '’' && r != '«' && r != '»' && r != '–' && r != '—' && r != '•' && r != '→' && r != '…')
+	})
+	// "cos'è" and "dov'e'" carry the verb.
+	for i, p := range parts {
+		if i > 0 && p == "e" && strings.Contains(f, "'e") {
+			parts[i] = "e'"
+		}
+	}
+	return parts
+}
+
+// passwordWord knows "password" with a slip of the fingers, too.
+func passwordWord(w string) bool {
+	if len(w) < 7 || len(w) > 10 || w[0] != 'p' || strings.HasPrefix(w, "passag") || strings.HasPrefix(w, "passap") {
+		return false
+	}
+	return distance(w, "password") <= 1
+}
+
+// distance is the optimal string alignment distance; both are short.
+func distance(a, b string) int {
+	d := make([][]int, len(a)+1)
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		d[i][0] = i
+	}
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
+		}
+	}
+	return d[len(a)][len(b)]
+}

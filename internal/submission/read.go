@@ -1,0 +1,184 @@
+package submission
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/secret"
+)
+
+// letter is a message made readable.
+type letter struct {
+	subject  text
+	plain    []text // parts that are the letter itself
+	html     []text
+	attached []text // text files
+	names    map[string]bool
+	images   int
+	docs     int
+	messages int
+	notes    []string
+}
+
+// at says where a line stands, for people: "text/plain:3".
+func (t *text) at(index int) string {
+	if t.source == "subject" {
+		return "subject"
+	}
+	return t.source + ":" + strconv.Itoa(t.lines[index].n)
+}
+
+// open takes a message apart into readable texts.
+func open(original []byte, subject, sender string) *letter {
+	t := parseMessage(original)
+	l := &letter{names: map[string]bool{}, notes: t.notes}
+	for _, w := range splitWords(t.from + " " + strings.NewReplacer("@", " ", ".", " ", "_", " ").Replace(sender)) {
+		if len(w) >= 2 {
+			l.names[w] = true
+		}
+	}
+	if subject == "" {
+		subject = t.subject
+	} else if strings.Contains(subject, "=?") {
+		subject = decodeHeader(subject)
+	}
+	l.subject = newText("subject", []srcLine{{n: 1, text: clean(subject)}})
+	l.subject.lines[0].zone = zoneOwn
+
+	budget := maxText
+	files := 0
+	for _, p := range t.parts {
+		file := p.attached && !(p.name == "" || p.inline && p.related)
+		switch {
+		case p.mediaType == "text/plain" || p.mediaType == "text/html":
+			if budget <= 0 {
+				l.notes = append(l.notes, NoteTooMuch)
+				continue
+			}
+			if file {
+				files++
+			}
+			body := decodeBody(p)
+			if len(body) > maxText {
+				l.notes = append(l.notes, NoteTooMuch)
+			}
+			s := decodeText(body, p.params["charset"])
+			budget -= len(s)
+			l.addText(p, s, file, files)
+		case strings.HasPrefix(p.mediaType, "image/"):
+			if !p.related && !p.inline || len(p.body) > 60<<10 {
+				l.images++ // a logo of the signature is small and within the HTML
+			}
+		case p.mediaType == "message/rfc822":
+			l.messages++
+		case p.mediaType == "application/pkcs7-signature", p.mediaType == "application/x-pkcs7-signature",
+			p.mediaType == "application/pgp-signature", p.mediaType == "text/vcard", p.mediaType == "text/x-vcard",
+			p.mediaType == "message/delivery-status", p.mediaType == "message/disposition-notification":
+		case p.mediaType == "application/octet-stream" && imageName(p.name):
+			l.images++
+		default:
+			l.docs++
+		}
+	}
+	return l
+}
+
+func imageName(name string) bool {
+	low := strings.ToLower(name)
+	for _, end := range []string{".jpg", ".jpeg", ".png", ".gif", ".heic", ".webp", ".bmp"} {
+		if strings.HasSuffix(low, end) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *letter) addText(p part, s string, file bool, n int) {
+	var src []srcLine
+	if p.mediaType == "text/html" {
+		src = htmlLines(s)
+	} else {
+		src = plainLines(s, strings.EqualFold(p.params["format"], "flowed"), strings.EqualFold(p.params["delsp"], "yes"))
+	}
+	switch {
+	case file:
+		l.attached = append(l.attached, newText("attachment:"+strconv.Itoa(n), src))
+	case p.mediaType == "text/html":
+		l.html = append(l.html, newText("text/html", src))
+	default:
+		l.plain = append(l.plain, newText("text/plain", src))
+	}
+}
+
+// find is Find without the message type.
+func find(original []byte, subject, sender string, sent time.Time, loc *time.Location) *Result {
+	l := open(original, subject, sender)
+	r := &Result{State: None, Mailbox: sender}
+	r.note(l.notes...)
+	if l.images > 0 {
+		r.note(NoteImage)
+	}
+	if l.docs > 0 {
+		r.note(NoteDocument)
+	}
+	if l.messages > 0 {
+		r.note(NoteMessage)
+	}
+
+	plain := l.judge(l.plain, sender)
+	rich := l.judge(l.html, sender)
+	v := combine(plain, rich, r)
+	r.HoldsMore = l.docs+l.messages > 0 || v.facts.ownWords > coveringLetter
+	l.dates(v, r, sent, loc)
+	v.fillResult(r, l, sender)
+	return r
+}
+
+// coveringLetter is how many words of its own a letter has that says no more
+// than "here is the password".
+const coveringLetter = 150
+
+// fillResult turns the verdict into the public result.
+func (v *verdict) fillResult(r *Result, l *letter, sender string) {
+	r.State = v.state
+	r.note(v.notes...)
+	r.Candidates = candidates(v.groups)
+	r.Named = v.named
+	for _, p := range v.pairs {
+		r.Pairs = append(r.Pairs, Pair{Mailbox: p.mailbox, Candidates: candidates(p.groups), Stated: r.Stated})
+	}
+	if r.State == None {
+		r.Stated, r.Generated = time.Time{}, time.Time{}
+	}
+	switch {
+	case len(r.Candidates) > 0:
+		r.TextFrom, _, _ = strings.Cut(r.Candidates[0].Where, ":")
+	case r.State != None:
+		r.TextFrom = v.source
+	}
+}
+
+func candidates(groups []*group) []Candidate {
+	var out []Candidate
+	seen := map[string]bool{}
+	for _, g := range groups {
+		for i, f := range g.forms {
+			if seen[f] || len(out) >= maxCandidates {
+				continue
+			}
+			seen[f] = true
+			score := g.score
+			if i > 0 {
+				score = min(score, Clear-1) - 10*i
+			} else if g.doubtful {
+				score = min(score, Clear-1)
+			}
+			out = append(out, Candidate{Secret: secret.FromString(f), Where: g.where, Score: max(score, 1), Why: g.why})
+		}
+	}
+	return out
+}
+
+// maxCandidates bounds what a person is asked to choose from.
+const maxCandidates = 12

@@ -1,0 +1,121 @@
+package submission
+
+// fill judges a value by the words before it.
+func (s *scanner) fill(h *hit, c *context, l *line) {
+	h.label = c.label
+	if !c.ours() {
+		h.label = ""
+	}
+	h.mailbox = c.mailbox
+	h.unknown = c.unknown > 0 && c.label != "app"
+
+	w := c.words
+	at := map[section]int{} // end of the last phrase of each section, 0 none
+	for i := 0; i < len(w); {
+		p, ok := lex.longest(w[i:])
+		if !ok {
+			i++
+			continue
+		}
+		i += len(p.words)
+		if p.is("neutral") {
+			continue
+		}
+		for _, sec := range p.sections {
+			at[sec] = i
+		}
+	}
+	end := len(w)
+	h.isNew = at["new"] > 0
+	if at["old"] > at["new"] {
+		swapped := at["replace"] > 0 && at["old"]-at["replace"] <= 3 && end-at["old"] > 1
+		h.old = !swapped
+	}
+	h.example = at["example"] > 0 && end-at["example"] <= 2
+	h.negated = at["not"] > 0 && end-at["not"] <= 3
+	mail := at["mail"]
+	if c.label == "app" || at["app"] > 0 || at["mailweak"] > 0 {
+		mail = max(mail, at["app"], at["mailweak"], 1)
+	}
+	h.mail = mail > 0
+	h.webmail = at["webmail"] > 0 && c.label != "app"
+	h.other = at["other"] > 0
+}
+
+// after judges a value by the words behind it: "… doesn't work any more",
+// "… (the old one)", "… is the new password", "…?".
+func (s *scanner) after(t *text, index, from int, h *hit) {
+	l := &t.lines[index]
+	var w []string
+	stopped := false
+	if from > 0 && from <= len(l.toks) {
+		prev := l.toks[from-1]
+		stopped = prev.stop && from < len(l.toks) && startsUpper(l.toks[from].s)
+		h.asked = h.asked || prev.quest && from == len(l.toks)
+	}
+	for i := from; i < len(l.toks) && !stopped; i++ {
+		tok := l.toks[i]
+		if tok.kind == kindStrong || tok.kind == kindWeird {
+			break
+		}
+		w = append(w, tok.words...)
+		if tok.quest {
+			h.asked = true
+		}
+		if tok.stop || tok.comma || tok.colon {
+			break
+		}
+	}
+	if len(w) == 0 {
+		return
+	}
+	for i := range w {
+		p, ok := lex.longest(w[i:], "dead")
+		if !ok {
+			continue
+		}
+		if !lex.has(w[:i], "old", "password", "app") {
+			h.dead = true
+		}
+		_ = p
+		break
+	}
+	if h.label == "" {
+		switch {
+		case lex.has(w, "app"):
+			h.label, h.link = "app", linkNear
+		case lex.has(w, "password"):
+			h.label, h.link = "password", linkNear
+		}
+	}
+	if lex.has(w, "other") && !lex.has(w, "neutral") {
+		h.other = true
+	}
+	if lex.has(w, "webmail") && !h.mail && !lex.has(w, "neutral") {
+		h.webmail = true
+	}
+	for i := from; i < len(l.toks) && i < from+4 && h.mailbox == ""; i++ {
+		if reMail.MatchString(l.toks[i].core) && (l.toks[i].open || i > from) {
+			h.mailbox = lowerMail(l.toks[i].core)
+		}
+	}
+}
+
+func startsUpper(s string) bool {
+	for _, r := range s {
+		return r >= 'A' && r <= 'Z' || r == 'È'
+	}
+	return false
+}
+
+func lowerMail(s string) string { return toLowerASCII(s) }
+
+func toLowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,303 @@
+package submission
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// kind is what a token looks like.
+type kind int
+
+const (
+	kindNone   kind = iota // punctuation, bullets
+	kindWord               // letters that can be pronounced, or known
+	kindNumber             // digits only
+	kindWeird              // letters only, of odd case or unpronounceable; capitals with digits
+	kindStrong             // mixes letters with digits, or holds special characters
+	kindOther              // date, address, link, phone, amount, fiscal code, …: never competes
+)
+
+// token is one blank-separated piece of a line.
+type token struct {
+	s     string // as written
+	core  string // without wrapping quotes, brackets and trailing punctuation
+	kind  kind   // of the core
+	words []string
+	colon bool // ends with ":" or "=", or is an arrow: what follows is a value
+	comma bool // ends with "," or ";"
+	stop  bool // ends with ".", "!" or "?"
+	quest bool // ends with "?"
+	open  bool // starts with "("
+	shut  bool // ends with ")"
+	cell  bool // first of its table cell (a tab stood before it)
+	where int  // first index of its words in the line's words
+}
+
+var connectors = map[string]bool{":": true, "=": true, "->": true, "=>": true, "→": true, ">>": true, "-->": true, "==>": true, "⇒": true,
+	":-": true, "::": true, "➔": true, "➡": true, "...": true, "…": true, "|": true}
+
+var (
+	reMail   = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
+	reLink   = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
+	reDate   = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
+	reTime   = regexp.MustCompile(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
+	rePhone  = regexp.MustCompile(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
+	reAmount = regexp.MustCompile(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
+	reFiscal = regexp.MustCompile(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
+	reIBAN   = regexp.MustCompile(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
+	reVAT    = regexp.MustCompile(`(?i)^it\d{11}$`)
+	reLaw    = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
+	reOrd    = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
+	reFile   = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
+	reMsgID  = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+)
+
+// tokenize cuts a cleaned line into tokens. "Password:abc" is two, "|" and
+// tabs part table cells.
+func tokenize(line string) []token {
+	var toks []token
+	words := 0
+	for ci, cell := range strings.Split(line, "\t") {
+		for fi, f := range strings.Fields(cell) {
+			pieces := []string{f}
+			afterColon := len(toks) > 0 && toks[len(toks)-1].colon // "id:3kX" is then a password
+			if label, value, ok := cutLabel(f); ok && !afterColon {
+				pieces = []string{label, value}
+			}
+			for pi, p := range pieces {
+				t := newToken(p)
+				t.cell = ci > 0 && fi == 0 && pi == 0
+				t.where = words
+				words += len(t.words)
+				toks = append(toks, t)
+			}
+		}
+	}
+	return toks
+}
+
+// cutLabel parts "Password:abc", "pw=abc" and "scadenza:13/02/2024".
+func cutLabel(f string) (label, value string, ok bool) {
+	i := strings.IndexAny(f, ":=")
+	if i <= 0 || i == len(f)-1 || strings.HasPrefix(f[i:], "://") {
+		return "", "", false
+	}
+	ws := wordsOf(f[:i])
+	if len(ws) == 0 || len(ws) > 3 {
+		return "", "", false
+	}
+	p, known := lex.longest(ws, "password", "app", "field", "softfield", "expiry", "generated", "code", "mail", "webmail", "new", "old")
+	if !known && !passwordWord(ws[0]) || known && len(p.words) != len(ws) {
+		return "", "", false
+	}
+	return f[:i+1], f[i+1:], true
+}
+
+func newToken(s string) token {
+	t := token{s: s}
+	if connectors[s] {
+		t.colon = true
+		return t
+	}
+	t.words = wordsOf(s)
+	t.core = stripped(s)
+	end := strings.TrimRight(s, `"'»)]}*_`+"`")
+	if end != "" {
+		switch end[len(end)-1] {
+		case ':', '=':
+			t.colon = true
+		case ',', ';':
+			t.comma = true
+		case '.', '!':
+			t.stop = true
+		case '?':
+			t.stop, t.quest = true, true
+		}
+	}
+	t.open = strings.HasPrefix(s, "(") || strings.HasPrefix(s, "[")
+	t.shut = strings.HasSuffix(strings.TrimRight(s, ".,;:!?"), ")") || strings.HasSuffix(s, "]")
+	t.kind = shape(t.core)
+	return t
+}
+
+// stripped is the token without what usually surrounds a word in a sentence.
+// It serves recognition only: variants decides what the password may be.
+func stripped(s string) string {
+	s = strings.TrimRight(s, ".,;:!?…")
+	for len(s) > 0 {
+		t := strings.Trim(s, "\"'«»()[]{}<>*_`“”")
+		t = strings.TrimRight(t, ".,;:")
+		if t == s {
+			break
+		}
+		s = t
+	}
+	return s
+}
+
+// shape classifies the core of a token.
+func shape(s string) kind {
+	if s == "" {
+		return kindNone
+	}
+	low := strings.ToLower(s)
+	if lex.names[low] {
+		return kindWord
+	}
+	for _, re := range []*regexp.Regexp{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID} {
+		if re.MatchString(s) {
+			return kindOther
+		}
+	}
+	var lower, upper, digit, special, accent, odd int
+	prev := rune(0)
+	for _, r := range s {
+		switch {
+		case r >= '0' && r <= '9':
+			digit++
+		case unicode.IsLower(r):
+			lower++
+			if r > 0x7f {
+				accent++
+			}
+		case unicode.IsUpper(r):
+			upper++
+			if unicode.IsLower(prev) {
+				odd++
+			}
+		default:
+			special++
+		}
+		prev = r
+	}
+	letters := lower + upper
+	switch {
+	case letters == 0 && digit == 0:
+		return kindNone
+	case letters == 0 && special == 0:
+		return kindNumber
+	case letters == 0:
+		if reAmount.MatchString(s) {
+			return kindOther
+		}
+		if strings.Trim(s, "0123456789.,/-+'%°") == "" {
+			return kindOther // amounts, ranges, law references
+		}
+		return kindStrong
+	case digit == 0 && special == 0:
+		if odd > 0 && lower+upper >= 4 && !camelWords(s) {
+			return kindWeird
+		}
+		if letters >= 5 && !pronounceable(low) && !knownWord(low) {
+			return kindWeird
+		}
+		return kindWord
+	case digit == 0:
+		return shapeWithMarks(s)
+	case special == 0 && lower == 0:
+		return kindWeird // capitals and digits: codes, registration numbers, shouting
+	case digit > 0 && special > 0 && reMarkedNumber.MatchString(s):
+		return kindOther
+	}
+	return kindStrong
+}
+
+// reMarkedNumber is a number with a word glued on: "n.12", "art.5", "euro50,00", "30%".
+var reMarkedNumber = regexp.MustCompile(`(?i)^(n|nr|num|art|prot|pag|cap|tel|fax|cell|ore|eur|euro|co|p|lett|reg|int|scala|rif)[.:°]*\d[\d.,/-]*$|^\d+[a-z]?/[a-z]$`)
+
+// shapeWithMarks classifies letters with punctuation and no digit.
+func shapeWithMarks(s string) kind {
+	// Words joined by ordinary marks: "e-mail", "l'ultima", "e/o", "S.r.l", "D.Lgs", "amministrazione@".
+	pieces := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("'-/.,&–—…:;()°+", r) })
+	ordinary := true
+	for _, p := range pieces {
+		for _, r := range p {
+			if !unicode.IsLetter(r) {
+				ordinary = false
+			}
+		}
+		if ordinary && len(p) > 3 && !camelWords(p) && hasOddCase(p) {
+			ordinary = false
+		}
+	}
+	if ordinary {
+		return kindWord
+	}
+	return kindStrong
+}
+
+func hasOddCase(s string) bool {
+	prev := rune(0)
+	for _, r := range s {
+		if unicode.IsUpper(r) && unicode.IsLower(prev) {
+			return true
+		}
+		prev = r
+	}
+	return false
+}
+
+// camelWords tells "PosteItaliane" or "McDonald" from "xKqTbe": every capital
+// starts a piece of three letters or more that can be pronounced.
+func camelWords(s string) bool {
+	var pieces []string
+	start := 0
+	rs := []rune(s)
+	for i := 1; i < len(rs); i++ {
+		if unicode.IsUpper(rs[i]) && unicode.IsLower(rs[i-1]) {
+			pieces = append(pieces, string(rs[start:i]))
+			start = i
+		}
+	}
+	pieces = append(pieces, string(rs[start:]))
+	for _, p := range pieces {
+		if len(p) < 3 || !pronounceable(strings.ToLower(p)) {
+			return false
+		}
+	}
+	return len(pieces) <= 3
+}
+
+// pronounceable: has a vowel in every run of letters and no run of four
+// consonants, as the words of our languages.
+func pronounceable(low string) bool {
+	vowels, run := 0, 0
+	for _, r := range low {
+		if strings.ContainsRune("aeiouyàèéìòùáíóúäöü", r) {
+			vowels++
+			run = 0
+			continue
+		}
+		run++
+		if run >= 4 {
+			return false
+		}
+	}
+	return vowels*4 >= len([]rune(low))
+}
+
+// knownWord asks the word lists; endings of Italian words are forgiven.
+func knownWord(low string) bool {
+	for _, w := range wordsOf(low) {
+		if !lex.words[w] && !lex.names[w] && !inflected(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// inflected knows a word by its stem: the lists hold one form of each.
+func inflected(w string) bool {
+	if len(w) < 5 {
+		return false
+	}
+	for cut := 1; cut <= 2 && len(w)-cut >= 4; cut++ {
+		for _, end := range []string{"o", "a", "i", "e"} {
+			if lex.words[w[:len(w)-cut]+end] {
+				return true
+			}
+		}
+	}
+	return false
+}

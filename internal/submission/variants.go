@@ -1,0 +1,262 @@
+package submission
+
+import (
+	"html"
+	"strings"
+	"unicode"
+)
+
+// A password may be 4 to 64 characters long.
+const (
+	minLength = 4
+	maxLength = 64
+)
+
+// setting is what surrounds a value; it tells punctuation of the sentence
+// from punctuation of the password.
+type setting struct {
+	more     bool // text follows on the line
+	alone    bool // nothing else is on the line
+	labelled bool // "Password: value", not a sentence
+	prose    bool // a sentence of several words leads to it
+	dots     bool // the writer ends other sentences with dots
+	opened   bool // "(" before it on the line
+	closed   bool // ")" after it on the line
+	escapes  bool // markdown escapes elsewhere in the letter
+}
+
+// reading is what the password may be: the likely form first. It is doubtful
+// if another form can't be excluded.
+type reading struct {
+	forms    []string
+	doubtful bool
+	quoted   bool // marked as a value by quotes, backticks, bold
+}
+
+func (r *reading) add(s string) {
+	if n := len([]rune(s)); n < minLength || n > maxLength {
+		return
+	}
+	for _, f := range r.forms {
+		if f == s {
+			return
+		}
+	}
+	r.forms = append(r.forms, s)
+}
+
+var pairs = map[string]string{`"`: `"`, `'`: `'`, "«": "»", "<": ">", "(": ")", "[": "]", "{": "}", "**": "**", "__": "__", "*": "*", "_": "_", "`": "`", "~": "~"}
+
+// read finds the forms of one written token.
+func read(s string, in setting) reading {
+	var r reading
+	raw := s
+	s = strings.TrimFunc(s, ornament)
+	v, doubt := trimEnd(s, in)
+	r.doubtful = doubt
+
+	inner, marked := unwrap(v)
+	if marked {
+		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
+		if hasSpecial(inner) && strings.ContainsAny(v[:1], "<([{*_~'") {
+			r.doubtful = true // "(a$b)" may be the password
+		}
+		if strings.TrimRight(inner, ".,;") != inner {
+			r.doubtful = true
+			r.add(strings.TrimRight(inner, ".,;"))
+		}
+		v = inner
+	} else {
+		v, doubt = unbalanced(v, in)
+		r.doubtful = r.doubtful || doubt
+	}
+
+	for _, f := range rewritten(v, in) {
+		if f.text != v {
+			r.doubtful = r.doubtful || f.doubt
+			r.add(f.text)
+		}
+	}
+	r.add(v)
+	r.add(s)
+	r.add(raw)
+	if !isASCII(strings.NewReplacer("€", "", "£", "", "§", "").Replace(v)) {
+		r.doubtful = true
+	}
+	return r
+}
+
+// ornament: bullets, arrows and pictograms around a value, outside ASCII.
+func ornament(c rune) bool {
+	return c > 0x7f && (unicode.Is(unicode.So, c) || unicode.Is(unicode.Sm, c) || c == '•' || c == '·' || c == '–' || c == '—' || c == '‣' || c == '…')
+}
+
+// trimEnd takes off punctuation that ends the sentence.
+func trimEnd(s string, in setting) (string, bool) {
+	core := strings.TrimRight(s, ".,;:!?")
+	tail := s[len(core):]
+	if tail == "" || core == "" {
+		return s, false
+	}
+	if _, marked := unwrap(core); marked {
+		return core, false // after a closing quote it can only be the sentence's
+	}
+	simple := !hasSpecial(core)
+	switch {
+	case len(tail) > 1:
+		return core, true
+	case tail == "!" || tail == "?":
+		if in.labelled || in.alone {
+			return s, false
+		}
+		return s, true
+	case tail == ":":
+		return core, true
+	case in.more && (tail == "," || tail == ";" || tail == "."):
+		return core, false
+	case in.closed || in.opened:
+		return core, !simple
+	case tail == "." && in.prose:
+		return core, !simple && !in.dots
+	case tail == "." && in.labelled:
+		return core, !in.dots
+	case tail == "," && in.labelled && simple:
+		return core, false
+	}
+	return core, true
+}
+
+// unwrap takes off one or two matching pairs around a value.
+func unwrap(s string) (string, bool) {
+	marked := false
+	for range 2 {
+		for _, n := range []int{2, 1} {
+			open := prefixRunes(s, n)
+			end, ok := pairs[open]
+			if ok && len(s) >= len(open)+len(end)+minLength && strings.HasSuffix(s, end) {
+				inner := s[len(open) : len(s)-len(end)]
+				if (open == "*" || open == "_" || open == "~") && strings.Contains(inner, open) {
+					continue
+				}
+				s, marked = inner, true
+				break
+			}
+		}
+	}
+	return s, marked
+}
+
+func prefixRunes(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i]
+		}
+		n--
+	}
+	return s
+}
+
+// unbalanced treats a bracket or quote on one side only.
+func unbalanced(s string, in setting) (string, bool) {
+	if s == "" {
+		return s, false
+	}
+	doubt := false
+	switch s[0] {
+	case '(', '[':
+		if in.closed {
+			s = s[1:]
+		} else {
+			doubt = true
+		}
+	case '"', '\'', '`', '<':
+		doubt = true
+	case '-', '*', '_', '>':
+		doubt = in.alone // a bullet without its blank?
+	}
+	if n := len(s); n > 0 {
+		switch s[n-1] {
+		case ')', ']':
+			if strings.ContainsAny(s[:n-1], "([") {
+				break
+			}
+			if in.opened {
+				s = s[:n-1]
+			} else {
+				doubt = true
+			}
+		case '"', '\'', '`':
+			doubt = true
+		}
+	}
+	return s, doubt
+}
+
+type rewriting struct {
+	text  string
+	doubt bool
+}
+
+// rewritten undoes what programs do to a text on its way.
+func rewritten(v string, in setting) []rewriting {
+	var out []rewriting
+	if strings.Contains(v, `\`) {
+		if u := unescapeMarkdown(v); u != v {
+			out = append(out, rewriting{u, !in.escapes})
+		}
+	}
+	if u := html.UnescapeString(v); u != v {
+		out = append(out, rewriting{u, true})
+	}
+	if strings.ContainsAny(v, "–—") {
+		out = append(out, rewriting{strings.NewReplacer("–", "-", "—", "-").Replace(v), true},
+			rewriting{strings.NewReplacer("–", "--", "—", "--").Replace(v), true})
+	}
+	if strings.Contains(v, "…") {
+		out = append(out, rewriting{strings.ReplaceAll(v, "…", "..."), true})
+	}
+	if cut := gluedEnd(v); cut != v {
+		out = append(out, rewriting{cut, true})
+	}
+	return out
+}
+
+// unescapeMarkdown removes the backslash before punctuation: a guide's
+// "1\$lhW" is 1$lhW.
+func unescapeMarkdown(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) && strings.IndexByte("\\`*_{}[]()#+-.!$<>&|~\"'", s[i+1]) >= 0 {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// gluedEnd cuts "Xy12ab,scade" or "Xy12ab(elle" where the writer forgot a
+// blank: a known word follows the mark.
+func gluedEnd(s string) string {
+	for i := minLength; i < len(s)-1; i++ {
+		if strings.IndexByte(",;.:(/|", s[i]) < 0 {
+			continue
+		}
+		rest := strings.TrimRight(s[i+1:], ".,;:)")
+		if len(rest) >= 4 && shape(rest) == kindWord && knownWord(strings.ToLower(rest)) || reDate.MatchString(rest) {
+			return s[:i]
+		}
+		if s[i] == '/' && shape(s[:i]) == kindStrong && shape(rest) == kindStrong {
+			return s[:i] // perhaps two passwords
+		}
+	}
+	return s
+}
+
+func hasSpecial(s string) bool {
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return true
+		}
+	}
+	return false
+}
