@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (tx *Tx) closeReads(limit int) (closed int, err error) {
 		done = append(done, r)
 		return err
 	})
-	if err != nil && err != errStop {
+	if err != nil && !errors.Is(err, errStop) {
 		return 0, err
 	}
 	for _, r := range done {

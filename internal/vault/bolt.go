@@ -22,6 +22,9 @@ const bucketName = "pec-ingest"
 // readers to enlarge its mapping, so it starts larger than a vault gets.
 const mapSize = 256 << 20
 
+// growBy is by how much the file grows when it is full.
+const growBy = 1 << 20
+
 // boltStore is the Store in a bbolt file.
 //
 // bbolt reads through a memory mapping and trusts what it finds: on a damaged
@@ -54,6 +57,7 @@ func openBolt(f *os.File, readOnly bool) (s *boltStore, err error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("opening bbolt: %w", err)
 	}
+	db.AllocSize = growBy
 	return &boltStore{db: db, file: f}, nil
 }
 
@@ -116,10 +120,36 @@ func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) e
 	if !writable {
 		return nil
 	}
-	if err := s.guard(tx.Commit); err != nil {
+	if err := s.commit(tx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return nil
+}
+
+// commit commits. When that fails nothing has changed, as a rule: a full disk
+// shows before the meta page is written. A disk that fails after that leaves
+// it open which state will be found next time; then no more work is done on
+// this one.
+func (s *boltStore) commit(tx *bolt.Tx) error {
+	id := tx.ID()
+	err := s.guard(tx.Commit)
+	if err == nil || s.broken.Load() {
+		return err
+	}
+	again := s.guard(func() error {
+		now, err := s.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		if now.ID() >= id {
+			s.broken.Store(true)
+		}
+		return now.Rollback()
+	})
+	if again != nil {
+		s.broken.Store(true)
+	}
+	return err
 }
 
 // guard runs one call into bbolt and turns a panic or a memory fault into

@@ -46,6 +46,7 @@ type Credential struct {
 	Signer       string    `json:"signer,omitempty"`
 	GoodLogins   int       `json:"good_logins,omitempty"`    // daily ones in a row after the old date
 	GoodLoginDay string    `json:"good_login_day,omitempty"` // the last of them
+	Intent       *Intent   `json:"intent,omitempty"`         // a login with version Intent.Candidate whose result is not known
 }
 
 func (c Credential) normal() Credential {
@@ -147,6 +148,10 @@ type Submission struct {
 	Location   Location    `json:"location,omitzero"`
 	Filed      string      `json:"filed,omitempty"` // "" pending; moved kept gone stays
 	NoReply    bool        `json:"no_reply,omitempty"`
+	// Letter is a sealed blob, in case a person must read it; nil once the
+	// submission is settled.
+	Letter      []byte `json:"letter,omitempty"`
+	LetterLabel Label  `json:"letter_label,omitzero"`
 }
 
 // The stages of a Submission.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"filippo.io/age"
 
@@ -37,6 +39,7 @@ const (
 // never changed once made, so goroutines may share it.
 type keys struct {
 	recipients []age.Recipient
+	names      []string // the recipients as written, sorted
 	identities []age.Identity
 }
 
@@ -50,6 +53,12 @@ func parseKeys(recipients, identity []byte) (*keys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: reading recipients: %w", ErrRecipients, err)
 		}
+		for line := range strings.Lines(string(recipients)) {
+			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+				k.names = append(k.names, line)
+			}
+		}
+		slices.Sort(k.names)
 	}
 	if identity != nil {
 		k.identities, err = age.ParseIdentities(bytes.NewReader(identity))

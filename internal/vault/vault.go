@@ -50,8 +50,8 @@ type Options struct {
 //
 // The file, format 1: one bbolt bucket "pec-ingest" with flat keys.
 //
-//	meta/format                  {"format":1,"id":…,"created":…,"proof":…}   plain JSON, for ever
-//	meta/sum                     {"records":…,"sum":…}                       plain JSON
+//	meta/format                  {"format":1,"id":…,"created":…,"recipients":…,"proof":…}
+//	meta/sum                     {"records":…,"sum":…}
 //	client/MAILBOX
 //	cred/MAILBOX␀LOGIN           ver/MAILBOX␀LOGIN␀NNNNNN
 //	sub/ID    open/ID            open/ is the work list
@@ -63,7 +63,8 @@ type Options struct {
 //	attempts/MAILBOX             job/NAME    counter/NAME
 //	audit/NNNNNNNNNNNN           reads/DAY␀ACTOR␀MAILBOX␀LOGIN␀NNNNNN
 //
-//	value:   8 bytes of SHA-256(key ␀ rest) | rest
+//	meta/…:  JSON, never framed, for ever
+//	value:   of all others: 8 bytes of SHA-256(key ␀ rest) | rest
 //	rest:    JSON; of audit/: hex SHA-256 of the JSON, line feed, JSON
 //	sum:     number of records, and the sum of their 8 bytes modulo 2^64
 //	proof:   a sealed text; opening it proves the identity
@@ -86,7 +87,8 @@ type Info struct {
 // formatRecord is meta/format. Every later format keeps these fields.
 type formatRecord struct {
 	Info
-	Proof []byte `json:"proof"`
+	Recipients []string `json:"recipients"` // what every record is sealed to
+	Proof      []byte   `json:"proof"`
 }
 
 func (r formatRecord) label() Label { return Label{Source: r.ID} }
@@ -184,11 +186,14 @@ func create(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
-	rec := formatRecord{Info: Info{
-		Format:  Format,
-		ID:      hex.EncodeToString(id[:]),
-		Created: second(o.Now()),
-	}}
+	rec := formatRecord{
+		Info: Info{
+			Format:  Format,
+			ID:      hex.EncodeToString(id[:]),
+			Created: second(o.Now()),
+		},
+		Recipients: k.names,
+	}
 	var err error
 	if rec.Proof, err = k.seal(purposeProof, rec.label(), nil); err != nil {
 		return nil, err
