@@ -19,6 +19,7 @@ type letter struct {
 	docs     int
 	messages int
 	notes    []string
+	mentions []mention // the dates found, see dates
 }
 
 // at says where a line stands, for people: "text/plain:3".
@@ -146,7 +147,7 @@ func (v *verdict) fillResult(r *Result, l *letter, sender string) {
 	r.Candidates = candidates(v.groups)
 	r.Named = v.named
 	for _, p := range v.pairs {
-		r.Pairs = append(r.Pairs, Pair{Mailbox: p.mailbox, Candidates: candidates(p.groups), Stated: r.Stated})
+		r.Pairs = append(r.Pairs, Pair{Mailbox: p.mailbox, Candidates: candidates(p.groups), Stated: l.pairDate(p, r.Stated)})
 	}
 	if r.State == None {
 		r.Stated, r.Generated = time.Time{}, time.Time{}

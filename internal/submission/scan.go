@@ -325,6 +325,9 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 			h.link = linkDirect // "password per outlook Xy12ab"
 		}
 	}
+	if h.link == linkNone && c.label == "" && c.gap <= 2 && lex.has(c.words, "is", "new", "old") {
+		h.link = linkNear // "ecco la nuova: …", "la vecchia era …"
+	}
 	n := 1
 	if direct || header {
 		n = s.runLength(l, i)
@@ -437,6 +440,13 @@ func (s *scanner) word(l *line, i int, c *context) int {
 		c.mailbox = strings.ToLower(tok.core)
 	}
 	if len(tok.words) == 0 {
+		if tok.colon {
+			c.hard, c.gap = true, 0
+		}
+		return 1
+	}
+	if tok.kind == kindOther { // dates, addresses, amounts: their words mean nothing
+		c.gap++
 		if tok.colon {
 			c.hard, c.gap = true, 0
 		}

@@ -35,20 +35,20 @@ const (
 // Notes, stable English words for programs and logs. They never hold text of
 // the message.
 const (
-	NoteBrokenMIME     = "broken-mime"        // parts could not be told apart; read as far as possible
-	NoteTooMuch        = "text-cut"           // more text than is read
-	NoteImage          = "image-attached"     // a picture that may show the password
-	NoteDocument       = "document-attached"  // a document
-	NoteMessage        = "message-attached"   // a message inside the message; not read
-	NoteDiffer         = "plain-html-differ"  // the two forms of the text hold different passwords
-	NoteImpossibleDate = "impossible-date"    // such as 31/02/2024
-	NoteTwoDates       = "two-dates"          // two different expiry dates
-	NoteFarDate        = "far-date"           // a stated date in the past or over two years away
-	NoteQuoted         = "quoted-only"        // candidates only in quoted or forwarded text
-	NoteWebmail        = "webmail-password"   // a password for the webmail, not for programs
-	NoteOther          = "other-password"     // a password for something else
+	NoteBrokenMIME     = "broken-mime"         // parts could not be told apart; read as far as possible
+	NoteTooMuch        = "text-cut"            // more text than is read
+	NoteImage          = "image-attached"      // a picture that may show the password
+	NoteDocument       = "document-attached"   // a document
+	NoteMessage        = "message-attached"    // a message inside the message; not read
+	NoteDiffer         = "plain-html-differ"   // the two forms of the text hold different passwords
+	NoteImpossibleDate = "impossible-date"     // such as 31/02/2024
+	NoteTwoDates       = "two-dates"           // two different expiry dates
+	NoteFarDate        = "far-date"            // a stated date in the past or over two years away
+	NoteQuoted         = "quoted-only"         // candidates only in quoted or forwarded text
+	NoteWebmail        = "webmail-password"    // a password for the webmail, not for programs
+	NoteOther          = "other-password"      // a password for something else
 	NoteExplained      = "explanation-differs" // "a small L" is said of a password without one
-	NoteOtherMailbox   = "other-mailbox"      // the password is said to be another mailbox's
+	NoteOtherMailbox   = "other-mailbox"       // the password is said to be another mailbox's
 )
 
 // Options of Find. The zero value is good.

@@ -110,7 +110,7 @@ func (t *text) introduces(i int) (intro, wrapped bool) {
 	if i+1 < len(t.lines) && !t.lines[i+1].blank {
 		first := strings.ToLower(l.text)
 		if strings.HasPrefix(first, "il ") || strings.HasPrefix(first, "on ") {
-			if reWrote.MatchString(l.text + " " + t.lines[i+1].text) && len(t.lines[i+1].words) <= 10 {
+			if reWrote.MatchString(l.text+" "+t.lines[i+1].text) && len(t.lines[i+1].words) <= 10 {
 				return true, true
 			}
 		}
