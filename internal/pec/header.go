@@ -60,19 +60,22 @@ func scanHeader(raw []byte, maxBytes int, strict bool) (h header, body []byte, e
 		}
 		line := bytes.TrimSuffix(rest[:end], []byte("\r"))
 		if offset+next > maxBytes || len(h.fields) > maxHeaderFields {
-			return header{}, nil, errHeaderTooLarge
+			return h, nil, errHeaderTooLarge
 		}
 		if len(line) == 0 {
 			return h, rest[next:], nil
 		}
 		name, colon, problem := fieldName(line)
+		if colon < 0 && len(h.fields) == 0 {
+			problem = "continuation without a field"
+		}
 		switch {
-		case problem == "" && colon < 0 && len(h.fields) > 0: // continuation
+		case problem == "" && colon < 0: // continuation
 			h.fields[len(h.fields)-1].value = raw[valueStart : offset+len(line)]
-		case first && (bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From "))):
 		case problem == "" && colon >= 0:
 			valueStart = offset + colon + 1
 			h.fields = append(h.fields, field{name: name, value: line[colon+1:]})
+		case first && problem == problemName && isMboxLine(line):
 		case strict:
 			return header{}, nil, fmt.Errorf("%w: %s at byte %d", errHeaderSyntax, problem, offset)
 		default:
@@ -83,6 +86,14 @@ func scanHeader(raw []byte, maxBytes int, strict bool) (h header, body []byte, e
 		offset += next
 	}
 	return h, nil, nil
+}
+
+// problemName is what fieldName says of an mbox line: its first colon is that
+// of a time of day, behind blanks.
+const problemName = "bad field name"
+
+func isMboxLine(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From "))
 }
 
 // fieldName splits the name off a line; colon is -1 for a continuation line,
@@ -100,7 +111,7 @@ func fieldName(line []byte) (name []byte, colon int, problem string) {
 	}
 	name = bytes.TrimRight(line[:colon], " \t")
 	if !isFieldName(name) {
-		return nil, 0, "bad field name"
+		return nil, 0, problemName
 	}
 	return name, colon, ""
 }

@@ -48,10 +48,12 @@ func (e *examination) run(raw []byte) *refusal {
 		limit = DefaultMaxBytes
 	}
 	outer, body, err := parseHeader(raw, maxHeaderBytes)
-	if err == nil {
-		j.Kind = kindOf(outer)
-		j.Claimed = claimed(outer)
+	shown := outer
+	if err != nil { // still good enough to say what it claims to be
+		shown, _, _ = parseInnerHeader(raw)
 	}
+	j.Kind = kindOf(shown)
+	j.Claimed = claimed(shown)
 	if int64(len(raw)) > limit {
 		return refuse(ReasonTooLarge, "%d bytes", len(raw))
 	}

@@ -27,6 +27,15 @@ func MessageID(headerBlock []byte) string {
 	return bareID(h.get("message-id"))
 }
 
+// ClaimedOf returns what a header block claims: to be shown, never believed.
+func ClaimedOf(headerBlock []byte) Claimed {
+	h, _, err := parseHeader(headerBlock, maxHeaderBytes)
+	if err != nil {
+		return Claimed{}
+	}
+	return claimed(h)
+}
+
 // kindOf reads X-Trasporto and X-Ricevuta. RFC 6109 §3.
 func kindOf(h header) Kind {
 	if h.has("x-trasporto") {
