@@ -27,7 +27,7 @@ type attempt struct {
 // it must be.
 func (a *attempt) run(t Target, login string, password secret.Secret) Result {
 	if t.STARTTLS {
-		a.wire = newWire(a.net)
+		a.wire = newWire(a.net, a.hurry)
 		if r := a.greet(); r != nil {
 			return *r
 		}
@@ -39,7 +39,7 @@ func (a *attempt) run(t Target, login string, password secret.Secret) Result {
 	if err := conn.HandshakeContext(a.ctx); err != nil {
 		return a.failed("beginning TLS", err)
 	}
-	a.wire = newWire(conn)
+	a.wire = newWire(conn, a.hurry)
 	if !t.STARTTLS { // after STARTTLS there is no second greeting (RFC 3501 §6.2.1)
 		if r := a.greet(); r != nil {
 			return *r
@@ -167,6 +167,10 @@ func (a *attempt) login(login string, password secret.Secret) *Result {
 // credentials writes out, which holds the password and is wiped, and judges
 // the answer. nil means that the server said OK.
 func (a *attempt) credentials(out []byte) *Result {
+	if a.wire.buffered() {
+		clear(out)
+		return a.unclear("the server answered the login before it had the password")
+	}
 	a.sent = true
 	ans, err := a.exchange(out)
 	clear(out)
@@ -200,12 +204,17 @@ func (a *attempt) confirm() *Result {
 
 // logout is politeness: the result is known, so its outcome isn't asked for.
 func (a *attempt) logout() {
+	a.hurry()
+	_, _ = a.command("LOGOUT")
+}
+
+// hurry leaves logoutTime for what is still to come.
+func (a *attempt) hurry() {
 	end := time.Now().Add(logoutTime)
 	if limit, ok := a.ctx.Deadline(); ok && limit.Before(end) {
 		end = limit
 	}
 	_ = a.raw.SetDeadline(end)
-	_, _ = a.command("LOGOUT")
 }
 
 // command sends one command under a fresh tag and reads its answer.

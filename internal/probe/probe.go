@@ -30,8 +30,7 @@ const (
 	MaxBytes = 64 << 10
 	// MaxTime is how long a probe lasts, from dialling to the end.
 	MaxTime = 30 * time.Second
-	// logoutTime is how long a good server may take to say goodbye; the
-	// result is known by then.
+	// logoutTime is how long goodbyes may take, ours and the server's.
 	logoutTime = 2 * time.Second
 )
 

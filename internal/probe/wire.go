@@ -48,9 +48,13 @@ type wire struct {
 	w   io.Writer
 	r   *bufio.Reader
 	tag string // of the command under way
+	// hurry brings the connection's deadline forward: the rest is politeness.
+	hurry func()
 }
 
-func newWire(c net.Conn) *wire { return &wire{w: c, r: bufio.NewReaderSize(c, maxLine)} }
+func newWire(c net.Conn, hurry func()) *wire {
+	return &wire{w: c, r: bufio.NewReaderSize(c, maxLine), hurry: hurry}
+}
 
 func (w *wire) buffered() bool { return w.r.Buffered() > 0 }
 
@@ -128,6 +132,7 @@ func (w *wire) answer() (answer, error) {
 }
 
 func (w *wire) afterBye(a answer, bye line) (answer, error) {
+	w.hurry()
 	for {
 		l, err := w.line()
 		if err != nil {
