@@ -86,7 +86,7 @@ func hashOf(body []byte) string {
 func (tx *Tx) auditHead() (auditHead, error) {
 	head, ok, err := get[auditHead](tx, keyAuditHead)
 	if err == nil && !ok {
-		head.Hash = hashOf([]byte("pec-ingest audit " + tx.vaultID))
+		head = newChain(tx.vaultID).last
 	}
 	return head, err
 }
@@ -146,45 +146,64 @@ func (v *Vault) VerifyAudit(ctx context.Context) error {
 // hash, as an earlier digest said; seq 0 asks for nothing more.
 func (v *Vault) VerifyAuditHead(ctx context.Context, seq int, hash string) error {
 	return v.View(ctx, func(tx *Tx) error {
-		last := auditHead{Hash: hashOf([]byte("pec-ingest audit " + tx.vaultID))}
+		c := newChain(tx.vaultID)
+		c.seq, c.hash = seq, hash
 		// Below the checks of records: those would stop at a damaged entry
 		// without saying what is wrong with the chain.
-		err := tx.kv.kv.Scan("audit/", func(key string, framed []byte) error {
-			want := last.Seq + 1
-			if key != auditKey(want) {
-				return &AuditError{want, "is missing"}
-			}
-			line, err := unframe(key, framed)
-			if err != nil {
-				return &AuditError{want, "is damaged"}
-			}
-			e, err := parseEntry(line)
-			switch {
-			case err != nil:
-				return &AuditError{want, "is not what its hash says"}
-			case e.Seq != want:
-				return &AuditError{want, "has another number"}
-			case e.Prev != last.Hash:
-				return &AuditError{want, "does not follow the one before"}
-			case want == seq && e.Hash != hash:
-				return &AuditError{want, "is not the one that was published"}
-			}
-			last = auditHead{want, e.Hash}
-			return nil
-		})
-		if err != nil {
+		if err := tx.kv.kv.Scan("audit/", c.add); err != nil {
 			return err
 		}
 		head, err := tx.auditHead()
 		if err != nil {
 			return err
 		}
-		if head != last {
-			return &AuditError{last.Seq + 1, "is missing at the end"}
-		}
-		if seq > last.Seq {
-			return &AuditError{last.Seq + 1, "is missing, though published"}
-		}
-		return nil
+		return c.end(head)
 	})
+}
+
+// chain follows the entries one by one.
+type chain struct {
+	last auditHead
+	seq  int    // the entry that must have
+	hash string // this hash; 0: none
+}
+
+func newChain(vaultID string) *chain {
+	return &chain{last: auditHead{Hash: hashOf([]byte("pec-ingest audit " + vaultID))}}
+}
+
+// add takes the next entry, framed as it is stored.
+func (c *chain) add(key string, framed []byte) error {
+	want := c.last.Seq + 1
+	if key != auditKey(want) {
+		return &AuditError{want, "is missing"}
+	}
+	line, err := unframe(key, framed)
+	if err != nil {
+		return &AuditError{want, "is damaged"}
+	}
+	e, err := parseEntry(line)
+	switch {
+	case err != nil:
+		return &AuditError{want, "is not what its hash says"}
+	case e.Seq != want:
+		return &AuditError{want, "has another number"}
+	case e.Prev != c.last.Hash:
+		return &AuditError{want, "does not follow the one before"}
+	case want == c.seq && e.Hash != c.hash:
+		return &AuditError{want, "is not the one that was published"}
+	}
+	c.last = auditHead{want, e.Hash}
+	return nil
+}
+
+// end compares with the head that stands beside the chain.
+func (c *chain) end(head auditHead) error {
+	if head != c.last {
+		return &AuditError{c.last.Seq + 1, "is missing at the end"}
+	}
+	if c.seq > c.last.Seq {
+		return &AuditError{c.last.Seq + 1, "is missing, though published"}
+	}
+	return nil
 }

@@ -42,12 +42,21 @@ func unframe(key string, framed []byte) ([]byte, error) {
 
 // nameOf shows a key without the addresses in it.
 func nameOf(key string) string {
-	table, rest, _ := strings.Cut(key, "/")
+	table, rest := tableOf(key), ""
+	if len(table) < len(key) {
+		rest = key[len(table)+1:]
+	}
 	switch table {
 	case "audit", "review", "out", "outopen", "meta", "counter", "job":
 		return table + "/" + rest
 	}
 	return table + "/…"
+}
+
+// tableOf is the key up to the first slash.
+func tableOf(key string) string {
+	table, _, _ := strings.Cut(key, "/")
+	return table
 }
 
 // total counts the records and adds up their checks (modulo 2^64). It is kept

@@ -72,8 +72,9 @@ type Options struct {
 // Sealed texts are drawn in seal.go, the pages of the file in pages.go.
 type Vault struct {
 	store Store
+	bolt  *boltStore // below store; for the care of the file
 	keys  *keys
-	info  Info
+	rec   formatRecord
 	now   func() time.Time
 }
 
@@ -156,7 +157,7 @@ func openFile(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Vault{store: wrap(s), keys: k, info: rec.Info, now: o.Now}, nil
+	return &Vault{store: wrap(s), bolt: s, keys: k, rec: rec, now: o.Now}, nil
 }
 
 // inspectOpen locks the file and judges it before bbolt sees it.
@@ -214,7 +215,7 @@ func create(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 		_ = s.Close()
 		return nil, err
 	}
-	return &Vault{store: wrap(s), keys: k, info: rec.Info, now: o.Now}, nil
+	return &Vault{store: wrap(s), bolt: s, keys: k, rec: rec, now: o.Now}, nil
 }
 
 func putFormat(kv KV, rec formatRecord) error {
@@ -334,7 +335,7 @@ func (v *Vault) Close() error { return v.store.Close() }
 func (v *Vault) CanOpen() bool { return len(v.keys.identities) > 0 }
 
 // Info returns format, id and creation time.
-func (v *Vault) Info() Info { return v.info }
+func (v *Vault) Info() Info { return v.rec.Info }
 
 // View runs fn on the state as it is now, undisturbed by later changes.
 // View and Update must not be called from inside fn.
@@ -360,5 +361,5 @@ func (v *Vault) Update(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 func (v *Vault) tx(kv KV, writable bool) *Tx {
-	return &Tx{kv: newCheckedKV(kv, writable), now: v.now, vaultID: v.info.ID}
+	return &Tx{kv: newCheckedKV(kv, writable), now: v.now, vaultID: v.rec.ID}
 }
