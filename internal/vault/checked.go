@@ -190,6 +190,39 @@ func (c *checkedKV) Scan(prefix string, fn func(key string, v []byte) error) err
 	})
 }
 
+// format reads meta/format, which is never framed.
+func (c *checkedKV) format() (formatRecord, error) {
+	if err := c.touch(keyFormat, 0); err != nil {
+		return formatRecord{}, err
+	}
+	b, err := c.kv.Get(keyFormat)
+	if err != nil {
+		return formatRecord{}, err
+	}
+	return parseFormat(b)
+}
+
+// putFormat replaces meta/format.
+func (c *checkedKV) putFormat(rec formatRecord) error {
+	b, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("writing record %s: %w", keyFormat, err)
+	}
+	if err := c.touch(keyFormat, len(keyFormat)+len(b)); err != nil {
+		return err
+	}
+	if err := c.load(); err != nil {
+		return err
+	}
+	old, err := c.kv.Get(keyFormat)
+	if err != nil {
+		return err
+	}
+	c.total.sub(keyFormat, old)
+	c.total.add(keyFormat, b)
+	return c.kv.Put(keyFormat, b)
+}
+
 func (c *checkedKV) load() error {
 	if c.loaded {
 		return nil

@@ -160,6 +160,29 @@ func (k *keys) unseal(purpose string, l Label, sealed []byte) ([]byte, error) {
 	return append(make([]byte, 0, len(plain)), plain...), nil
 }
 
+// reseal opens a sealed text, seals it to the present recipients and opens
+// that again: the new text is proved before it replaces the old.
+func (k *keys) reseal(purpose string, l Label, sealed []byte) ([]byte, error) {
+	plain, err := k.unseal(purpose, l, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	fresh, err := k.seal(purpose, l, plain)
+	if err != nil {
+		return nil, err
+	}
+	again, err := k.unseal(purpose, l, fresh)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(again)
+	if !bytes.Equal(plain, again) {
+		return nil, damaged("sealed anew, it opens as something else")
+	}
+	return fresh, nil
+}
+
 // Seal encrypts s to all recipients. Anybody who knows the recipients can
 // seal: the label guards against records that are mixed up, not against one
 // who may write the file.
