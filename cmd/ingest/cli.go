@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"strconv"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/ingest"
+)
+
+const description = `Takes the mailbox passwords that clients send by certified mail (PEC), proves
+them, keeps them sealed, hands them to the studio's programs and warns before
+they expire.`
+
+// global are the flags that every command takes.
+type global struct {
+	Config    string `help:"Configuration file." default:"/etc/pec-ingest/config.toml" env:"PEC_INGEST_CONFIG" placeholder:"FILE"`
+	LogLevel  string `help:"Least level that is logged: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"Form of the log: text, json or journal." enum:"text,json,journal" default:"text"`
+}
+
+// cli is the command line; the field tags are the help texts.
+type cli struct {
+	global
+
+	Demo     demoCmd     `cmd:"" help:"Run the whole job on an embedded example; nothing is installed or kept."`
+	Init     initCmd     `cmd:"" help:"Write a commented config.toml and new keys into a folder."`
+	Once     onceCmd     `cmd:"" help:"Do one pass over everything that is due, then end."`
+	Read     readCmd     `cmd:"" help:"Judge messages offline; touches neither vault nor network."`
+	Client   clientCmd   `cmd:"" help:"The studio's clients."`
+	Status   statusCmd   `cmd:"" help:"Each credential: state, days left, last check, next warning."`
+	Get      getCmd      `cmd:"" help:"Print the current password of a mailbox, for PassCmd and the like."`
+	Set      setCmd      `cmd:"" help:"Store a password read from standard input, after trying it."`
+	Use      useCmd      `cmd:"" help:"Go back to a version, after trying it."`
+	History  historyCmd  `cmd:"" help:"The versions of a mailbox: where each came from, why it ended."`
+	Due      dueCmd      `cmd:"" help:"What the warnings run would send; sends nothing."`
+	Review   reviewCmd   `cmd:"" help:"What waits for a person."`
+	Outbox   outboxCmd   `cmd:"" help:"Messages to send and sent."`
+	Provider providerCmd `cmd:"" help:"The table of mail providers."`
+	Audit    auditCmd    `cmd:"" help:"Who did what."`
+	Check    checkCmd    `cmd:"" help:"Check config, permissions, keys, trust, inbox and SMTP."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// environment is what a command needs besides its own arguments.
+type environment struct {
+	*global
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+}
+
+func (e *environment) openLog() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(e.LogLevel)); err != nil {
+		return &ingest.Error{Class: ingest.Usage, Msg: "--log-level", Err: err}
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if e.LogFormat == "json" {
+		e.log = slog.New(slog.NewJSONHandler(e.stderr, opts))
+	} else {
+		if e.LogFormat == "journal" {
+			opts.ReplaceAttr = dropTime // the journal has its own clock
+		}
+		e.log = slog.New(slog.NewTextHandler(e.stderr, opts))
+	}
+	return nil
+}
+
+func dropTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+func (e *environment) loadConfig() (*config.Config, error) { return config.Load(e.Config) }
+
+// open reads the config and opens the service; the caller closes it.
+func (e *environment) open(mode ingest.VaultMode) (*ingest.Service, error) {
+	cfg, err := e.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	return ingest.Open(cfg, mode, e.log)
+}
+
+// with runs fn on the open service and closes it.
+func (e *environment) with(mode ingest.VaultMode, fn func(*ingest.Service) error) error {
+	s, err := e.open(mode)
+	if err != nil {
+		return err
+	}
+	err = fn(s)
+	if cerr := s.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("closing the vault: %w", cerr)
+	}
+	return err
+}
+
+// actor names the person who runs the command, for the audit log.
+func actor() string {
+	uid := os.Getuid()
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return fmt.Sprintf("uid:%d(%s)", uid, u.Username)
+	}
+	return fmt.Sprintf("uid:%d", uid)
+}

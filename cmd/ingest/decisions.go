@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/secret"
+)
+
+type reviewCmd struct {
+	List    reviewListCmd    `cmd:"" default:"1" help:"What waits for a person."`
+	Show    reviewShowCmd    `cmd:"" help:"One item, with the letter; candidates and unusual words masked."`
+	Approve reviewApproveCmd `cmd:"" help:"Take a candidate, or a typed password, after trying it."`
+	Reject  reviewRejectCmd  `cmd:"" help:"Put an item aside."`
+}
+
+type reviewListCmd struct {
+	All  bool `help:"Also what was decided."`
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *reviewListCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		rows, err := s.Reviews(ctx, c.All)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, rows)
+		}
+		t := newTable(env.stdout, "N", "MAILBOX", "REASON", "SINCE", "DECIDED")
+		for _, r := range rows {
+			t.row(r.N, r.Mailbox, r.Reason, r.OpenedAt, r.Decision)
+		}
+		return t.flush()
+	})
+}
+
+type reviewShowCmd struct {
+	N      int  `arg:"" help:"Which item."`
+	Reveal bool `help:"Show the letter and the candidates in clear; this is audited."`
+	JSON   bool `help:"Print JSON."`
+}
+
+func (c *reviewShowCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		item, err := s.ReviewShow(ctx, actor(), c.N, c.Reveal)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, item)
+		}
+		w := env.stdout
+		fmt.Fprintf(w, "item %d   %s   %s\nsent     %s\nreason   %s\nsubject  %s\nexpires  %s\nnotes    %s\n", item.N, item.Mailbox,
+			cell(item.Client), cell(item.SentAt), item.Reason, cell(item.Subject), cell(item.Expires), cell(strings.Join(item.Notes, ", ")))
+		for _, cand := range item.Candidates {
+			mark := ""
+			if cand.Refused {
+				mark = "  refused by the provider"
+			}
+			text := fmt.Sprintf("%d characters", cand.Length)
+			if cand.Secret != nil {
+				text = *cand.Secret
+			}
+			fmt.Fprintf(w, "candidate %d  %s  (%s)%s\n", cand.N, text, cand.Where, mark)
+		}
+		_, err = fmt.Fprintf(w, "\n%s\n", item.Letter)
+		return err
+	})
+}
+
+type reviewApproveCmd struct {
+	N         int    `arg:"" help:"Which item."`
+	Candidate int    `help:"Which candidate; default the first." placeholder:"K"`
+	Typed     bool   `help:"Read the password from standard input instead."`
+	Mailbox   string `help:"For which client's mailbox, where the sender is none."`
+	Login     string `help:"With which login, where none is known."`
+	Expires   string `help:"Last day on which it is valid (YYYY-MM-DD)." placeholder:"DATE"`
+	JSON      bool   `help:"Print JSON."`
+}
+
+func (c *reviewApproveCmd) Run(ctx context.Context, env *environment) error {
+	expires, err := parseDay("--expires", c.Expires)
+	if err != nil {
+		return err
+	}
+	var typed secret.Secret
+	if c.Typed {
+		if typed, err = readPassword(env.stdin); err != nil {
+			return err
+		}
+		defer typed.Wipe()
+	}
+	return env.with(ingest.Writing, func(s *ingest.Service) error {
+		r, err := s.ReviewApprove(ctx, ingest.Approval{Actor: actor(), N: c.N, Candidate: c.Candidate, Typed: typed,
+			Mailbox: c.Mailbox, Login: c.Login, Expires: expires}, time.Now())
+		if err != nil {
+			return err
+		}
+		return printSet(env, c.JSON, r)
+	})
+}
+
+type reviewRejectCmd struct {
+	N      int    `arg:"" help:"Which item."`
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+func (c *reviewRejectCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Writing, func(s *ingest.Service) error {
+		if err := s.ReviewReject(ctx, actor(), c.N, c.Reason, time.Now()); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(env.stdout, "item %d: rejected\n", c.N)
+		return err
+	})
+}
+
+type outboxCmd struct {
+	List  outboxListCmd  `cmd:"" default:"1" help:"Messages that are queued, in doubt or failed."`
+	Show  outboxShowCmd  `cmd:"" help:"One message with its text."`
+	Retry outboxRetryCmd `cmd:"" help:"Queue a message again that failed or is in doubt."`
+	Drop  outboxDropCmd  `cmd:"" help:"Give a message up."`
+}
+
+type outboxListCmd struct {
+	All  bool `help:"Also those that were sent."`
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *outboxListCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		rows, err := s.Outbox(ctx, c.All)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, rows)
+		}
+		t := newTable(env.stdout, "N", "KIND", "TO", "STATE", "QUEUED", "SENT", "ERROR")
+		for _, r := range rows {
+			t.row(r.N, r.Kind, r.To, r.State, r.QueuedAt, r.SentAt, r.LastError)
+		}
+		return t.flush()
+	})
+}
+
+type outboxShowCmd struct {
+	N int `arg:"" help:"Which message."`
+}
+
+func (c *outboxShowCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		row, subject, text, err := s.OutboxMessage(ctx, c.N)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(env.stdout, "message %d  %s  %s\nto       %s\nqueued   %s\nsent     %s\nerror    %s\nsubject  %s\n\n%s\n",
+			row.N, row.Kind, row.State, row.To, cell(row.QueuedAt), cell(row.SentAt), cell(row.LastError), subject, text)
+		return err
+	})
+}
+
+type outboxRetryCmd struct {
+	N int `arg:"" help:"Which message."`
+}
+
+func (c *outboxRetryCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Writing, func(s *ingest.Service) error { return s.OutboxRetry(ctx, actor(), c.N) })
+}
+
+type outboxDropCmd struct {
+	N int `arg:"" help:"Which message."`
+}
+
+func (c *outboxDropCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Writing, func(s *ingest.Service) error { return s.OutboxDrop(ctx, actor(), c.N) })
+}

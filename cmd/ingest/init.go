@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/ingest"
+)
+
+type initCmd struct {
+	Dir string `arg:"" optional:"" help:"Where to write; default the folder of --config."`
+}
+
+func (c *initCmd) Run(env *environment) error {
+	dir := c.Dir
+	if dir == "" {
+		dir = filepath.Dir(env.Config)
+	}
+	s, err := ingest.Init(dir, config.TemplateValues{}, time.Now())
+	if err != nil {
+		return err
+	}
+	w := env.stdout
+	for _, f := range s.Files {
+		fmt.Fprintln(w, "wrote", f)
+	}
+	fmt.Fprintf(w, `
+The recovery key, shown this once. Print it or write it down, and keep it
+offline: with it the vault can be opened when this machine is lost.
+
+  %s
+
+Next:
+  1. fill in %s: at least inbox.host (or inbox.provider) and inbox.username
+  2. put the inbox's password into the file inbox.password_file names, mode 0600
+  3. ingest --config %[2]s client import clients.csv
+  4. ingest --config %[2]s check
+  5. ingest --config %[2]s once --dry-run
+`, s.RecoveryKey, filepath.Join(s.Dir, "config.toml"))
+	if s.LooseFolder {
+		fmt.Fprintf(w, "  6. others may look into %s: chmod 0700 %[1]s\n", s.Dir)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+// Command ingest takes the passwords that clients send by certified mail
+// (PEC) out of the studio's inbox, proves them, keeps them and warns before
+// they expire. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/ingest"
+)
+
+// Exit codes, part of the contract.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // or not permitted
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitNeedsPerson = 4
+	exitVault       = 5
+	exitConfig      = 6
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program but for the process itself; deferred closes happen
+// before it returns.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c cli
+	code, ended := -1, false
+	parser, err := kong.New(&c, kong.Name("ingest"), kong.Description(description), kong.UsageOnError(),
+		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Exit(func(n int) { code, ended = n, true }))
+	if err != nil {
+		fmt.Fprintln(stderr, "ingest: error:", err)
+		return exitFailed
+	}
+	if len(args) == 1 && args[0] == "help" || len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if ended { // --help printed
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "ingest: error: %v\ningest: hint: `ingest --help` lists the commands\n", err)
+		return exitUsage
+	}
+	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, global: &c.global}
+	if err := env.openLog(); err != nil {
+		return report(stderr, err)
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return report(stderr, parsed.Run(env))
+}
+
+// report prints an error as a person should see it and returns its exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var silent *exitError
+	if errors.As(err, &silent) {
+		return silent.code
+	}
+	fmt.Fprintf(stderr, "ingest: error: %v\n", err)
+	if hint := ingest.HintOf(err); hint != "" {
+		fmt.Fprintf(stderr, "ingest: hint: %s\n", hint)
+	}
+	return exitCode(err)
+}
+
+// exitError ends a command with a code and without a word: everything was
+// said already.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
+
+func exitCode(err error) int {
+	var ce *config.Error
+	var ces config.Errors
+	if errors.As(err, &ce) || errors.As(err, &ces) {
+		return exitConfig
+	}
+	switch ingest.ClassOf(err) {
+	case ingest.Usage:
+		return exitUsage
+	case ingest.NotFound:
+		return exitNotFound
+	case ingest.NeedsPerson:
+		return exitNeedsPerson
+	case ingest.NoVault:
+		return exitVault
+	case ingest.BadConfig:
+		return exitConfig
+	}
+	return exitFailed
+}

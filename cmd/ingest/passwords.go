@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/secret"
+)
+
+type statusCmd struct {
+	Mailbox string `arg:"" optional:"" help:"Only this mailbox."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *statusCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		rows, err := s.Status(ctx, c.Mailbox, time.Now())
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, rows)
+		}
+		return printStatus(env.stdout, rows)
+	})
+}
+
+func printStatus(w io.Writer, rows []ingest.StatusRow) error {
+	t := newTable(w, "MAILBOX", "CLIENT", "STATE", "VERSION", "EXPIRES", "DAYS", "LAST CHECK", "NEXT WARNING")
+	for _, r := range rows {
+		check := "-"
+		if r.LastCheck != nil {
+			check = r.LastCheck.Result
+			if r.LastCheck.TroubleSince != nil {
+				check += " since " + cell(r.LastCheck.TroubleSince)
+			}
+		}
+		t.row(r.Mailbox, r.Client, r.State, r.Version, r.ExpiresAt, r.DaysLeft, check, r.NextWarningAt)
+	}
+	return t.flush()
+}
+
+type getCmd struct {
+	Mailbox string `arg:"" help:"Whose password."`
+	Login   string `help:"Which login, where the mailbox has several."`
+	JSON    bool   `help:"Print JSON with version and expiry."`
+}
+
+func (c *getCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		p, err := s.Get(ctx, actor(), c.Mailbox, c.Login, time.Now())
+		if err != nil {
+			return err
+		}
+		defer p.Secret.Wipe()
+		if c.JSON {
+			return printJSON(env.stdout, map[string]any{"mailbox": p.Mailbox, "login": p.Login, "version": p.Version,
+				"state": p.State, "expires_at": p.ExpiresAt.Format(time.DateOnly), "password": p.Secret.RevealString()})
+		}
+		line := append(bytes.Clone(p.Secret.Reveal()), '\n')
+		defer clear(line)
+		_, err = env.stdout.Write(line)
+		return err
+	})
+}
+
+// maxPassword is more than any provider allows.
+const maxPassword = 1024
+
+// readPassword reads one line; the line end is no part of it.
+func readPassword(r io.Reader) (secret.Secret, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxPassword+1))
+	defer clear(b)
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("reading the password: %w", err)
+	}
+	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	if len(line) > maxPassword || bytes.ContainsAny(line, "\r\n\x00") {
+		return secret.Secret{}, &ingest.Error{Class: ingest.Usage, Msg: "standard input holds more than one line",
+			Hint: "give the password alone, on one line"}
+	}
+	return secret.New(line), nil
+}
+
+type setCmd struct {
+	Mailbox string `arg:"" help:"Whose password."`
+	Login   string `help:"Which login, where it is not the client's usual one."`
+	Expires string `help:"Last day on which it is valid (YYYY-MM-DD)." placeholder:"DATE"`
+	Source  string `help:"How it came: phone, letter…" placeholder:"TEXT"`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *setCmd) Run(ctx context.Context, env *environment) error {
+	expires, err := parseDay("--expires", c.Expires)
+	if err != nil {
+		return err
+	}
+	password, err := readPassword(env.stdin)
+	if err != nil {
+		return err
+	}
+	defer password.Wipe()
+	return env.with(ingest.Writing, func(s *ingest.Service) error {
+		r, err := s.Set(ctx, ingest.SetRequest{Actor: actor(), Mailbox: c.Mailbox, Login: c.Login, Expires: expires,
+			Source: c.Source, Secret: password}, time.Now())
+		if err != nil {
+			return err
+		}
+		return printSet(env, c.JSON, r)
+	})
+}
+
+func printSet(env *environment, asJSON bool, r ingest.SetResult) error {
+	if asJSON {
+		return printJSON(env.stdout, r)
+	}
+	_, err := fmt.Fprintf(env.stdout, "%s: version %d, %s, valid until %s\n", r.Mailbox, r.Version, r.State, r.ExpiresAt)
+	return err
+}
+
+type useCmd struct {
+	Mailbox string `arg:"" help:"Whose password."`
+	Version int    `arg:"" help:"Which version."`
+	Login   string `help:"Which login, where the mailbox has several."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *useCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Writing, func(s *ingest.Service) error {
+		r, err := s.Use(ctx, actor(), c.Mailbox, c.Login, c.Version, time.Now())
+		if err != nil {
+			return err
+		}
+		return printSet(env, c.JSON, r)
+	})
+}
+
+func parseDay(flag, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	day, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return day, &ingest.Error{Class: ingest.Usage, Msg: flag + ": " + fmt.Sprintf("%q is no date", s), Hint: "write it as 2026-12-31"}
+	}
+	return day, nil
+}
+
+type historyCmd struct {
+	Mailbox string `arg:"" help:"Whose history."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *historyCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		rows, err := s.History(ctx, c.Mailbox)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, rows)
+		}
+		t := newTable(env.stdout, "VERSION", "STATE", "RECEIVED", "PROVEN", "EXPIRES", "FROM", "SOURCE", "ENDED")
+		for _, r := range rows {
+			version := fmt.Sprint(r.Version)
+			if r.Current {
+				version += " *"
+			}
+			t.row(version, r.State, r.ReceivedAt, r.ProvenAt, r.ExpiresAt, r.ExpiresFrom, r.Source, r.Ended)
+		}
+		return t.flush()
+	})
+}
+
+type dueCmd struct {
+	On   string `help:"On which day (YYYY-MM-DD); default now." placeholder:"DATE"`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (c *dueCmd) Run(ctx context.Context, env *environment) error {
+	on, err := parseDay("--on", c.On)
+	if err != nil {
+		return err
+	}
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		rows, err := s.Due(ctx, time.Now(), on)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, rows)
+		}
+		t := newTable(env.stdout, "MAILBOX", "CLIENT", "EXPIRES", "DAYS", "WARNING", "TO")
+		for _, r := range rows {
+			t.row(r.Mailbox, r.Client, r.ExpiresAt, r.DaysLeft, r.Threshold, fmt.Sprint(r.To))
+		}
+		return t.flush()
+	})
+}

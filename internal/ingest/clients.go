@@ -1,0 +1,69 @@
+package ingest
+
+import (
+	"context"
+	"strings"
+
+	"pec-ingest/internal/vault"
+)
+
+// roster is the studio's clients as one pass sees them.
+type roster struct {
+	byMailbox map[string]vault.Client
+	bySender  map[string][]string // further senders → mailboxes they may write for
+}
+
+func (s *Service) readRoster(ctx context.Context) (*roster, error) {
+	r := &roster{byMailbox: map[string]vault.Client{}, bySender: map[string][]string{}}
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		return tx.Clients(func(c vault.Client) error {
+			if !c.RemovedAt.IsZero() {
+				return nil
+			}
+			r.byMailbox[c.Mailbox] = c
+			for _, sender := range c.Senders {
+				sender = strings.ToLower(sender)
+				r.bySender[sender] = append(r.bySender[sender], c.Mailbox)
+			}
+			return nil
+		})
+	})
+	return r, err
+}
+
+// client finds the client of a mailbox; removed ones are none.
+func (r *roster) client(mailbox string) (vault.Client, bool) {
+	c, ok := r.byMailbox[strings.ToLower(mailbox)]
+	return c, ok
+}
+
+// serves lists the mailboxes that a sender writes for: its own, if it is a
+// client's, and those whose record names it among its senders.
+func (r *roster) serves(sender string) []string {
+	sender = strings.ToLower(sender)
+	var out []string
+	if _, ok := r.byMailbox[sender]; ok {
+		out = append(out, sender)
+	}
+	for _, m := range r.bySender[sender] {
+		if m != sender {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// loginOf says with which login a client's mailbox is opened. It is never
+// guessed: where the provider wants a user ID and the record has none, ok is
+// false.
+func (s *Service) loginOf(c vault.Client, signer string) (login string, ok bool) {
+	if c.Login != "" {
+		return c.Login, true
+	}
+	if p, known := s.providerOf(c, signer); known && p.Login == loginUserID {
+		return "", false
+	}
+	return c.Mailbox, true
+}
+
+const loginUserID = "user-id"

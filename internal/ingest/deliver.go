@@ -1,0 +1,194 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pec-ingest/internal/notify"
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/vault"
+)
+
+// Deliver sends what the outbox holds and is due, replies before warnings, no
+// more than smtp.max_per_minute a minute; it waits rather than dropping.
+//
+// Exactly once does not exist in SMTP. "in-doubt" is committed just before
+// the final dot: a crash after it leaves a message that may or may not have
+// gone out, which is shown and never sent again by itself.
+func (s *Service) Deliver(ctx context.Context) error {
+	if !s.cfg.SMTP.Enabled {
+		return nil
+	}
+	for {
+		due, sentLately, err := s.dueMail(ctx, time.Now())
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		if wait := s.pace(sentLately, time.Now()); wait > 0 {
+			s.log.Info("waiting: the provider takes only so many messages a minute", "event", "outbox.paced", "waiting", len(due), "seconds", int(wait.Seconds())+1)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(wait):
+			}
+			continue
+		}
+		if stop, err := s.sendOne(ctx, due[0]); err != nil || stop {
+			return err
+		}
+	}
+}
+
+// dueMail lists what can be sent now, most urgent first, and when messages
+// were sent within the last minute.
+func (s *Service) dueMail(ctx context.Context, now time.Time) (due []vault.Outgoing, lately []time.Time, err error) {
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		due, lately = nil, nil
+		open, err := tx.OpenOutgoing()
+		if err != nil {
+			return err
+		}
+		for _, o := range open {
+			if o.State == vault.OutQueued && !o.NextAt.After(now) {
+				due = append(due, o)
+			}
+		}
+		if len(due) == 0 {
+			return nil
+		}
+		return tx.AllOutgoing(func(o vault.Outgoing) error {
+			if !o.SentAt.IsZero() && now.Sub(o.SentAt) < time.Minute {
+				lately = append(lately, o.SentAt)
+			}
+			return nil
+		})
+	})
+	slices.SortStableFunc(due, func(a, b vault.Outgoing) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.N, b.N))
+	})
+	return due, lately, err
+}
+
+// pace is how long to wait before the next message may leave.
+func (s *Service) pace(lately []time.Time, now time.Time) time.Duration {
+	limit := s.cfg.SMTP.MaxPerMinute
+	if limit <= 0 || len(lately) < limit {
+		return 0
+	}
+	slices.SortFunc(lately, time.Time.Compare)
+	oldest := lately[len(lately)-limit]
+	return max(oldest.Add(time.Minute).Sub(now), 0) + 100*time.Millisecond
+}
+
+// sendOne sends one message and records how it ended. stop is true where
+// going on makes no sense now: the server does not answer or refuses the
+// password.
+func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err error) {
+	mail, err := s.compose(o)
+	if err != nil {
+		return false, s.markOut(ctx, o.N, func(m *vault.Outgoing) {
+			m.State, m.LastError = vault.OutFailed, safetext.Line(err.Error())
+		})
+	}
+	smtp, err := s.smtpConfig()
+	if err != nil {
+		return true, err
+	}
+	defer smtp.Password.Wipe()
+	killPoint("before-send")
+	_, err = s.Send(ctx, smtp, mail, func() error {
+		return s.markOut(ctx, o.N, func(m *vault.Outgoing) { m.State, m.SentAt = vault.OutInDoubt, time.Now() })
+	})
+	killPoint("after-send")
+	if err == nil {
+		s.log.Info("message sent", "event", "outbox.sent", "n", o.N, "kind", o.Kind, "to", o.To)
+		return false, s.markOut(ctx, o.N, func(m *vault.Outgoing) {
+			m.State, m.SentAt, m.LastError = vault.OutSent, time.Now(), ""
+		})
+	}
+	var se *notify.SendError
+	if !errors.As(err, &se) {
+		return true, fmt.Errorf("sending message %d: %w", o.N, err)
+	}
+	failed := !se.Temporary && !se.Refused
+	s.log.Warn("a message could not be sent", "event", "outbox.failed", "n", o.N, "kind", o.Kind, "stage", se.Stage,
+		"code", se.Code, "detail", se.Detail, "again", !failed)
+	err = s.markOut(ctx, o.N, func(m *vault.Outgoing) {
+		if m.State == vault.OutInDoubt && !answered(se) {
+			m.LastError = safetext.Line(se.Error())
+			return // the dot was sent and no answer came
+		}
+		m.Tries++
+		m.SentAt, m.LastError = time.Time{}, safetext.Line(se.Error())
+		m.State, m.NextAt = vault.OutQueued, time.Now().Add(backoff(m.Tries))
+		if failed {
+			m.State = vault.OutFailed
+		}
+	})
+	return se.Refused || se.Code == 0, err
+}
+
+// answered tells whether the server itself said no; a cut connection after
+// the final dot leaves the message in doubt.
+func answered(e *notify.SendError) bool { return e.Code != 0 }
+
+// backoff spaces the tries of one message: a minute, then twice as long each
+// time, at most six hours.
+func backoff(tries int) time.Duration {
+	return min(time.Minute<<min(tries-1, 10), 6*time.Hour)
+}
+
+func (s *Service) markOut(ctx context.Context, n int, change func(*vault.Outgoing)) error {
+	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		o, ok, err := tx.Outgoing(n)
+		if err != nil || !ok {
+			return firstError(err, vault.ErrNotFound)
+		}
+		change(&o)
+		return tx.PutOutgoing(o)
+	})
+}
+
+// compose renders a queued message.
+func (s *Service) compose(o vault.Outgoing) (notify.Mail, error) {
+	var d notify.Data
+	if err := json.Unmarshal(o.Data, &d); err != nil {
+		return notify.Mail{}, fmt.Errorf("reading the data of message %d: %w", o.N, err)
+	}
+	r, err := s.templates.Render(notify.Kind(o.Kind), d)
+	if err != nil {
+		return notify.Mail{}, fmt.Errorf("rendering message %d: %w", o.N, err)
+	}
+	m := notify.Mail{To: o.To, MessageID: o.MessageID, Subject: r.Subject, Text: r.Text, HTML: r.HTML, Date: o.QueuedAt}
+	if o.Priority == priorityWarning {
+		m.Headers = map[string]string{"X-TipoRicevuta": "breve"}
+	}
+	return m, nil
+}
+
+func (s *Service) smtpConfig() (notify.SMTPConfig, error) {
+	c := s.cfg.SMTP
+	password, err := s.SMTPPassword()
+	if err != nil {
+		return notify.SMTPConfig{}, &Error{Msg: "reading the password for sending", Err: err,
+			Hint: "put it into the file that smtp.password_file names, mode 0600"}
+	}
+	roots, err := rootsWith(c.TLSCAFile)
+	if err != nil {
+		return notify.SMTPConfig{}, &Error{Class: BadConfig, Msg: "smtp.tls_ca_file", Err: err}
+	}
+	return notify.SMTPConfig{Host: c.Host, Port: c.Port, TLS: c.TLS, Username: c.Username, Password: password,
+		From: c.From, RootCAs: roots, Auth: c.Auth}, nil
+}
+
+func hashText(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}

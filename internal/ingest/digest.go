@@ -1,0 +1,109 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pec-ingest/internal/notify"
+	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/vault"
+)
+
+// queueDigest tells the studio's people, once a working day and only with
+// content, how things stand. It is made from the state itself and not from
+// what happened, so that nothing is lost between two of them.
+func (s *Service) queueDigest(ctx context.Context, all []known, now time.Time) error {
+	if len(s.cfg.Warnings.ToStudio) == 0 {
+		return nil
+	}
+	today := s.today(now)
+	d, err := s.digest(ctx, all, now)
+	if err != nil || d.Empty() {
+		return err
+	}
+	cause := causeDigest + today.Format(time.DateOnly)
+	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		if d.AuditSeq, d.AuditHead, err = tx.AuditHead(); err != nil {
+			return err
+		}
+		data := notify.Data{Lang: "it", Studio: s.studio(), Digest: d}
+		for _, to := range s.cfg.Warnings.ToStudio {
+			if err := s.queue(tx, cause+"/"+to, notify.KindDigest, vault.Client{}, to, data, priorityWarning); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notify.Digest, error) {
+	today := s.today(now)
+	next := s.warnings.NextWorking(now, s.policy)
+	d := notify.Digest{Day: today}
+	var last time.Time
+	err := s.vault.View(ctx, func(tx *vault.Tx) (err error) {
+		last, _, err = tx.Job(JobWarnings)
+		return err
+	})
+	if err != nil {
+		return d, err
+	}
+	for _, k := range all {
+		f := s.facts(k)
+		item := notify.Item{Mailbox: k.client.Mailbox, Client: k.client.Name, Phone: k.client.Phone,
+			State: schedule.StateOf(f, today, s.policy), Expires: f.Expires, DaysLeft: schedule.DaysLeft(f.Expires, today)}
+		if schedule.CallToday(now, next, f, s.policy) {
+			d.Call = append(d.Call, item)
+		}
+		switch item.State {
+		case schedule.StateDue:
+			d.Due = append(d.Due, item)
+		case schedule.StateBroken:
+			d.Broken = append(d.Broken, item)
+		case schedule.StateExpired:
+			// Weekly: when the week since its date changed after the last digest.
+			if last.IsZero() || schedule.DigestKey(f, today, s.policy) != schedule.DigestKey(f, s.today(last), s.policy) {
+				d.Expired = append(d.Expired, item)
+			}
+		}
+	}
+	return d, s.digestLists(ctx, &d, last, now)
+}
+
+// digestLists adds what waits, what was refused and what was not delivered.
+func (s *Service) digestLists(ctx context.Context, d *notify.Digest, last, now time.Time) error {
+	return s.vault.View(ctx, func(tx *vault.Tx) error {
+		d.Review, d.Refused, d.Left, d.Undelivered = nil, nil, nil, nil
+		if err := tx.Reviews(func(r vault.Review) error {
+			if r.DecidedAt.IsZero() {
+				d.Review = append(d.Review, fmt.Sprintf("%d: %s (%s)", r.N, r.Mailbox, r.Reason))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		refused, err := tx.RefusedSince(last)
+		if err != nil {
+			return err
+		}
+		for _, r := range refused {
+			d.Refused = append(d.Refused, fmt.Sprintf("%s (%s)", r.ClaimedSender, r.Reason))
+		}
+		if err := tx.Submissions(func(sub vault.Submission) error {
+			if sub.Stage == StageSettled && sub.HoldsMore && sub.Outcome != OutcomeReview && sub.JudgedAt.After(last) {
+				d.Left = append(d.Left, sub.Mailbox)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		return tx.AllOutgoing(func(o vault.Outgoing) error {
+			late := now.Sub(o.QueuedAt) > 24*time.Hour
+			if late && (o.State == vault.OutQueued || o.State == vault.OutInDoubt) || o.State == vault.OutFailed && o.QueuedAt.After(last) {
+				d.Undelivered = append(d.Undelivered, fmt.Sprintf("%d: %s", o.N, o.To))
+			}
+			return nil
+		})
+	})
+}

@@ -1,0 +1,143 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/vault"
+)
+
+// fileAway moves what is settled out of the studio's inbox, after the
+// outcome is committed and never before. A message that serves several
+// mailboxes is moved when all of its submissions are settled and none of
+// them needs it in the inbox.
+func (p *pass) fileAway(ctx context.Context) error {
+	pending, err := p.pendingFiles(ctx)
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	var items []inbox.FileItem
+	var lost []vault.Submission
+	bySub := map[uint32][]vault.Submission{}
+	for _, sub := range pending {
+		if sub.Location.UIDValidity != p.box.UIDValidity {
+			// The rescan would have followed the message to its new number:
+			// somebody moved or deleted it.
+			lost = append(lost, sub)
+			continue
+		}
+		uid := sub.Location.UID
+		if len(bySub[uid]) == 0 {
+			items = append(items, inbox.FileItem{UID: uid, MessageID: sub.Location.MessageID})
+		}
+		bySub[uid] = append(bySub[uid], sub)
+	}
+	if err := p.markFiled(ctx, lost, FiledGone); err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	killPoint("before-move")
+	filed, gone, err := p.sess.File(ctx, p.box.UIDValidity, items, inbox.After(p.cfg.Inbox.After))
+	killPoint("after-move")
+	// What was moved before an error is recorded all the same.
+	if merr := p.markFiled(ctx, subsOf(bySub, filed), FiledMoved); merr != nil {
+		return merr
+	}
+	if merr := p.markFiled(ctx, subsOf(bySub, gone), FiledGone); merr != nil {
+		return merr
+	}
+	killPoint("after-filed")
+	if len(filed) > 0 {
+		p.log.Info("messages filed away", "event", "message.filed", "count", len(filed), "folder", p.sess.ProcessedFolder(), "how", p.cfg.Inbox.After)
+	}
+	if len(gone) > 0 {
+		p.log.Info("messages to file away were gone already", "event", "message.gone", "count", len(gone))
+	}
+	if err != nil {
+		return p.inboxError(err)
+	}
+	return nil
+}
+
+func subsOf(by map[uint32][]vault.Submission, uids []uint32) (subs []vault.Submission) {
+	for _, uid := range uids {
+		subs = append(subs, by[uid]...)
+	}
+	return subs
+}
+
+// pendingFiles lists the settled submissions whose message may be moved now.
+func (p *pass) pendingFiles(ctx context.Context) (pending []vault.Submission, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		pending = nil
+		open, err := tx.OpenSubmissions()
+		if err != nil {
+			return err
+		}
+		backup, _, err := tx.Job(JobBackup)
+		if err != nil {
+			return err
+		}
+		for _, sub := range open {
+			if sub.Stage != StageSettled || sub.Filed != FiledPending {
+				continue
+			}
+			if p.cfg.Inbox.After == "delete" && !backup.After(sub.JudgedAt) {
+				continue // deleting waits for a backup that holds what was read
+			}
+			free, err := allFree(tx, sub.ID)
+			if err != nil {
+				return err
+			}
+			if free {
+				pending = append(pending, sub)
+			}
+		}
+		return nil
+	})
+	return pending, err
+}
+
+// allFree tells whether every submission of the same message may leave.
+func allFree(tx *vault.Tx, id string) (bool, error) {
+	base, _, _ := strings.Cut(id, "#")
+	for n := range maxShares {
+		s, ok, err := tx.Submission(submissionID(base, n))
+		if err != nil || !ok {
+			return n > 0, err
+		}
+		if s.Stage != StageSettled || s.Filed == FiledStays {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (p *pass) markFiled(ctx context.Context, subs []vault.Submission, how string) error {
+	for part := range slices.Chunk(subs, commitBatch) {
+		err := p.vault.Update(ctx, func(tx *vault.Tx) error {
+			for _, sub := range part {
+				s, ok, err := tx.Submission(sub.ID)
+				if err != nil {
+					return err
+				}
+				if !ok || s.Filed != FiledPending {
+					continue
+				}
+				s.Filed = how
+				if err := tx.PutSubmission(s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

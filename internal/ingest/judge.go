@@ -1,0 +1,453 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/pec"
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/secret"
+	"pec-ingest/internal/submission"
+	"pec-ingest/internal/vault"
+)
+
+// judged is one message after judging, ready for the first commit. It holds
+// nothing of the message but what is kept: secrets only sealed.
+type judged struct {
+	at       vault.Location
+	received time.Time
+	kind     pec.Kind
+	reason   pec.Reason
+	why      string
+	claimed  pec.Claimed
+	id       string // the PEC identifier, certified messages only
+	subject  string // masked
+
+	replay  bool // the identifier was seen before
+	same    bool // …in this very message: an interrupted pass comes by again
+	subs    []vault.Submission
+	reviews []vault.Review // parallel to subs; zero where none is opened at once
+}
+
+// judge reads one message: is it certified, does it carry a password, whose.
+// It seals what it finds; the clear text stays only in p.held.
+func (p *pass) judge(h inbox.Header, m inbox.Message) judged {
+	j := judged{at: locationOf(p, m.UID, pec.MessageID(h.Raw)), received: m.InternalDate}
+	if m.TooLarge {
+		j.kind, j.reason = pec.Triage(h.Raw), pec.ReasonTooLarge
+		j.claimed, j.why = pec.ClaimedOf(h.Raw), pec.ReasonTooLarge.Sentence()
+		return j
+	}
+	verdict := pec.Judge(m.Raw, pec.Options{
+		Trust: p.trust, Recipients: p.ownAddresses(), ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage,
+	})
+	j.kind, j.reason, j.claimed = verdict.Kind, verdict.Reason, verdict.Claimed
+	if !verdict.Certified() {
+		j.why = verdict.Reason.Sentence()
+		return j
+	}
+	msg := verdict.Message
+	j.id = msg.ID
+	j.at.MessageID = msg.ID
+	if len(verdict.Weak) > 0 {
+		p.log.Info("weak signature accepted", "event", "message.weak", "uid", m.UID, "weak", strings.Join(verdict.Weak, ","))
+	}
+	found := submission.Find(msg, submission.Options{Location: p.policy.Location})
+	j.subject = safetext.Line(submission.MaskLine(msg.Subject, allCandidates(found)))
+	if found.State == submission.None || p.isOwn(msg.Mailbox) {
+		found.Wipe()
+		return j
+	}
+	p.toSubmissions(&j, msg, found)
+	return j
+}
+
+func allCandidates(r *submission.Result) []submission.Candidate {
+	all := r.Candidates
+	for _, pair := range r.Pairs {
+		all = append(all[:len(all):len(all)], pair.Candidates...)
+	}
+	return all
+}
+
+// ownAddresses are the studio's PEC addresses.
+func (s *Service) ownAddresses() []string {
+	if len(s.cfg.Inbox.Address) > 0 {
+		return s.cfg.Inbox.Address
+	}
+	return []string{s.cfg.Inbox.Username}
+}
+
+func (s *Service) isOwn(mailbox string) bool {
+	for _, a := range s.ownAddresses() {
+		if strings.EqualFold(a, mailbox) {
+			return true
+		}
+	}
+	return false
+}
+
+// share is the part of a letter that goes to one mailbox.
+type share struct {
+	mailbox    string
+	candidates []submission.Candidate
+	stated     time.Time
+	reason     string // why a person must look, "" = none
+}
+
+// sharesOf decides for whom a letter is: the sender's mailbox. What names
+// several mailboxes is divided only if every one belongs to the same client;
+// anything else is a matter for a person, and is not tried anywhere.
+func (p *pass) sharesOf(msg *pec.Message, found *submission.Result) []share {
+	one := share{mailbox: msg.Mailbox, candidates: found.Candidates, stated: found.Stated}
+	if msg.Mailbox == "" {
+		one.mailbox, one.reason = "?"+strings.ToLower(safetext.Address(msg.Sender)), ReviewStrangeAddress
+		return []share{one}
+	}
+	serves := p.clients.serves(msg.Mailbox)
+	if len(serves) == 0 {
+		one.reason = ReviewUnlisted
+		return []share{one}
+	}
+	if len(found.Pairs) > 0 {
+		return p.pairShares(msg, found, serves, one)
+	}
+	named := p.listed(found.Named)
+	switch {
+	case len(serves) == 1 && (len(named) == 0 || len(named) == 1 && named[0] == serves[0]):
+		one.mailbox = serves[0]
+	case len(named) == 1 && contains(serves, named[0]):
+		one.mailbox = named[0]
+	case len(named) == 0 && contains(serves, msg.Mailbox):
+		// A sender that also serves others and names none speaks of itself
+		// only if nothing else is possible; it isn't.
+		one.reason = ReviewOtherMailbox
+	default:
+		one.reason = ReviewOtherMailbox
+	}
+	return []share{one}
+}
+
+func (p *pass) pairShares(msg *pec.Message, found *submission.Result, serves []string, whole share) []share {
+	whole.candidates, whole.reason = allCandidates(found), ReviewOtherMailbox
+	sender, ok := p.clients.client(serves[0])
+	if !ok {
+		return []share{whole}
+	}
+	if len(found.Pairs) > maxShares {
+		return []share{whole}
+	}
+	var out []share
+	for _, pair := range found.Pairs {
+		c, listed := p.clients.client(pair.Mailbox)
+		mine := contains(serves, pair.Mailbox) || listed && c.Name != "" && c.Name == sender.Name
+		if !listed || !mine {
+			return []share{whole}
+		}
+		out = append(out, share{mailbox: pair.Mailbox, candidates: pair.Candidates, stated: pair.Stated})
+	}
+	return out
+}
+
+// listed keeps those of some addresses that are clients' mailboxes: a private
+// address in a signature says nothing about whose password it is.
+func (p *pass) listed(addresses []string) (out []string) {
+	for _, a := range addresses {
+		if _, ok := p.clients.client(a); ok && !contains(out, strings.ToLower(a)) {
+			out = append(out, strings.ToLower(a))
+		}
+	}
+	return out
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if strings.EqualFold(l, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// toSubmissions turns what was found into sealed records, one a mailbox.
+func (p *pass) toSubmissions(j *judged, msg *pec.Message, found *submission.Result) {
+	shares := p.sharesOf(msg, found)
+	for i, sh := range shares {
+		sub := vault.Submission{
+			ID: submissionID(msg.ID, i), Mailbox: sh.mailbox, Signer: msg.Signer.Address, MsgID: msg.MsgID,
+			SentAt: msg.SentAt, ReceivedAt: j.received.UTC().Truncate(time.Second), JudgedAt: p.now,
+			Find: string(found.State), Stated: sh.stated, Masked: j.subject, HoldsMore: found.HoldsMore,
+			Stage: StageJudged, Reason: sh.reason, Location: j.at,
+			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin,
+		}
+		if sh.reason == ReviewUnlisted && p.cfg.Policy.Unlisted == "ignore" {
+			continue
+		}
+		if client, ok := p.clients.client(sh.mailbox); ok {
+			if login, known := p.loginOf(client, msg.Signer.Address); known {
+				sub.Login = login
+			}
+		}
+		if err := p.sealCandidates(&sub, sh.candidates); err != nil {
+			p.log.Error("a password could not be sealed", "event", "vault.seal_failed", "uid", j.at.UID, "err", err)
+			p.sum.Errors++
+			continue
+		}
+		review, err := p.letterOf(sub, msg, found, maxLetter/len(shares))
+		if err != nil {
+			p.log.Error("a letter could not be sealed", "event", "vault.seal_failed", "uid", j.at.UID, "err", err)
+		}
+		j.subs = append(j.subs, sub)
+		j.reviews = append(j.reviews, review)
+	}
+	if len(j.subs) == 0 {
+		found.Wipe()
+	}
+}
+
+// submissionID is the PEC identifier, with a number behind "#" where one
+// message serves several mailboxes.
+func submissionID(id string, n int) string {
+	if n == 0 {
+		return id
+	}
+	return fmt.Sprintf("%s#%d", id, n+1)
+}
+
+// maxShares is how many mailboxes one letter may serve; a longer list is a
+// matter for a person.
+const maxShares = 10
+
+func (p *pass) sealCandidates(sub *vault.Submission, cands []submission.Candidate) error {
+	var held []secret.Secret
+	for _, c := range cands {
+		label := vault.Label{Mailbox: sub.Mailbox, Login: sub.Login, Source: sub.ID}
+		sealed, err := p.vault.Seal(label, c.Secret)
+		if err != nil {
+			return err
+		}
+		sub.Candidates = append(sub.Candidates, vault.Candidate{Where: c.Where, Length: runeLen(c.Secret), Sealed: sealed, Label: label})
+		held = append(held, c.Secret)
+	}
+	p.held[sub.ID] = held
+	return nil
+}
+
+func runeLen(s secret.Secret) int {
+	n := 0
+	for _, b := range s.Reveal() {
+		if b&0xC0 != 0x80 {
+			n++
+		}
+	}
+	return n
+}
+
+// letter is what a person sees of a message in review.
+type letter struct {
+	Subject  string   `json:"subject"`
+	Masked   string   `json:"masked"`
+	Revealed string   `json:"revealed"`
+	Notes    []string `json:"notes,omitempty"`
+}
+
+const maxLetter = 64 << 10
+
+// letterOf seals the readable letter, in case the submission must wait for a
+// person. It is destroyed when the submission is settled without one.
+func (p *pass) letterOf(sub vault.Submission, msg *pec.Message, found *submission.Result, limit int) (vault.Review, error) {
+	cands := allCandidates(found)
+	l := letter{Subject: sub.Masked, Notes: found.Notes,
+		Masked:   cut(submission.Letter(msg, cands, false), limit),
+		Revealed: cut(submission.Letter(msg, cands, true), limit)}
+	plain, err := json.Marshal(l)
+	if err != nil {
+		return vault.Review{}, err
+	}
+	defer clear(plain)
+	label := vault.Label{Mailbox: sub.Mailbox, Login: sub.Login, Source: sub.ID}
+	blob, err := p.vault.SealBlob(label, plain)
+	return vault.Review{SubmissionID: sub.ID, Mailbox: sub.Mailbox, Login: sub.Login, Letter: blob, LetterLabel: label}, err
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "\n…"
+}
+
+// commitJudged is the FIRST COMMIT: what was judged, sealed and unverified,
+// with its identifier and its audit entry. Several messages share one
+// transaction; when it fails none of them counts as read.
+func (p *pass) commitJudged(ctx context.Context, batch []judged) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	if p.opts.DryRun {
+		for _, j := range batch {
+			p.report(j)
+			p.planned = append(p.planned, j.subs...)
+		}
+		return nil
+	}
+	killPoint("before-judged-commit")
+	fresh := make([]bool, len(batch))
+	err := p.vault.Update(ctx, func(tx *vault.Tx) error {
+		for i := range batch {
+			var err error
+			if fresh[i], err = p.commitOne(tx, &batch[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, vault.ErrTooLarge) && len(batch) > 1 {
+		half := len(batch) / 2
+		if err := p.commitJudged(ctx, batch[:half]); err != nil {
+			return err
+		}
+		return p.commitJudged(ctx, batch[half:])
+	}
+	if err != nil {
+		return commitError(err)
+	}
+	killPoint("after-judged-commit")
+	for i := range batch {
+		if !fresh[i] {
+			batch[i].replay = true
+		}
+		p.report(batch[i])
+	}
+	return nil
+}
+
+// commitOne writes one judged message; fresh is false when its identifier
+// was known, in which case nothing but its place is kept.
+func (p *pass) commitOne(tx *vault.Tx, j *judged) (fresh bool, err error) {
+	if err := tx.DeleteHole(j.at.Folder, j.at.UID); err != nil {
+		return false, err
+	}
+	if j.id == "" {
+		return true, p.commitRefused(tx, j)
+	}
+	seen, known, err := tx.Seen(j.id)
+	if err != nil {
+		return false, err
+	}
+	if known {
+		j.same = seen.UIDValidity == j.at.UIDValidity && seen.UID == j.at.UID
+		return false, p.adoptPlace(tx, j, seen)
+	}
+	verdict := "none"
+	for i, sub := range j.subs {
+		verdict = sub.Find
+		if err := p.commitSubmission(tx, sub, j.reviews[i]); err != nil {
+			return false, err
+		}
+	}
+	return true, tx.PutSeen(vault.Seen{ID: j.id, At: p.now, Verdict: verdict,
+		Folder: j.at.Folder, UIDValidity: j.at.UIDValidity, UID: j.at.UID})
+}
+
+func (p *pass) commitSubmission(tx *vault.Tx, sub vault.Submission, letter vault.Review) error {
+	sub.Letter, sub.LetterLabel = letter.Letter, letter.LetterLabel
+	if err := tx.PutSubmission(sub); err != nil {
+		return err
+	}
+	return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "submission.judged", Mailbox: sub.Mailbox, Login: sub.Login,
+		Detail: "found=" + sub.Find + " id=" + safetext.Line(sub.ID)})
+}
+
+// commitRefused keeps a record of an envelope that claims to come from a
+// client and is not what it claims; other mail leaves no trace.
+func (p *pass) commitRefused(tx *vault.Tx, j *judged) error {
+	if j.reason == pec.ReasonReceipt {
+		return nil
+	}
+	_, listed := p.clients.client(j.claimed.Sender)
+	if !listed {
+		return nil
+	}
+	return tx.AddRefused(vault.Refused{At: p.now, Reason: string(j.reason), ClaimedID: safetext.Line(j.claimed.ID),
+		ClaimedSender: safetext.Address(j.claimed.Sender), UIDValidity: j.at.UIDValidity, UID: j.at.UID, Listed: true})
+}
+
+// adoptPlace follows a known message to a new place: after the server
+// renumbered its folder, a submission that is not filed away yet must still
+// be found. A second copy of a message whose first is still there changes
+// nothing.
+func (p *pass) adoptPlace(tx *vault.Tx, j *judged, seen vault.Seen) error {
+	if seen.UIDValidity == j.at.UIDValidity || seen.Folder != j.at.Folder {
+		return nil
+	}
+	for n := range maxShares {
+		sub, ok, err := tx.Submission(submissionID(j.id, n))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		sub.Location = j.at
+		if err := tx.PutSubmission(sub); err != nil {
+			return err
+		}
+	}
+	seen.UIDValidity, seen.UID = j.at.UIDValidity, j.at.UID
+	return tx.PutSeen(seen)
+}
+
+// report counts and tells what was judged.
+func (p *pass) report(j judged) {
+	if j.replay && j.same {
+		return // an interrupted pass had judged and counted it
+	}
+	p.sum.Seen++
+	if j.why == "" && j.reason != "" {
+		j.why = j.reason.Sentence()
+	}
+	o := Observation{UID: j.at.UID, ID: safetext.Line(j.id), Kind: j.kind, Reason: string(j.reason), Why: j.why, Subject: j.subject}
+	log := p.log.With("event", "message.judged", "uid", j.at.UID, "kind", string(j.kind), "reason", string(j.reason))
+	switch {
+	case j.replay:
+		p.sum.Ignored++
+		o.Certified, o.Reason, o.Why = true, "replay", "this PEC identifier was seen before"
+		log.Info("message ignored: seen before")
+	case j.reason == pec.ReasonReceipt:
+		p.sum.Receipts++
+		log.Debug("receipt")
+	case j.reason != "":
+		p.sum.Ignored++
+		p.reportRefused(j, log)
+	case len(j.subs) == 0:
+		p.sum.Ignored++
+		o.Certified, o.Find = true, submission.None
+		log.Debug("certified, no submission")
+	default:
+		o.Certified = true
+		for _, sub := range j.subs {
+			o.Mailbox, o.Find = sub.Mailbox, submission.State(sub.Find)
+			p.log.Info("submission judged", "event", "submission.judged", "uid", j.at.UID, "mailbox", sub.Mailbox,
+				"found", sub.Find, "candidates", len(sub.Candidates))
+		}
+	}
+	p.observe(o)
+}
+
+func (p *pass) reportRefused(j judged, log interface {
+	Debug(string, ...any)
+	Warn(string, ...any)
+}) {
+	if _, listed := p.clients.client(j.claimed.Sender); listed && j.reason != pec.ReasonNotPEC {
+		log.Warn("message refused although it claims to come from a client", "mailbox_claimed", safetext.Address(j.claimed.Sender),
+			"why", j.why, "hint", "it stays unread in the inbox and was not believed; if the client did write, ask for it again by PEC")
+		return
+	}
+	log.Debug("message ignored", "why", j.why)
+}

@@ -1,0 +1,161 @@
+package ingest
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/notify"
+	"pec-ingest/internal/pec"
+	"pec-ingest/internal/provider"
+	"pec-ingest/internal/vault"
+)
+
+// VaultMode says how a command needs the vault.
+type VaultMode int
+
+const (
+	// Reading commands fail where there is no vault.
+	Reading VaultMode = iota
+	// Writing commands create a missing one.
+	Writing
+)
+
+// Open opens all that a configuration names and puts a Service together. Its
+// errors are of class BadConfig or NoVault and carry a hint.
+func Open(cfg *config.Config, mode VaultMode, log *slog.Logger) (*Service, error) {
+	providers, err := Providers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := fillHosts(cfg, providers); err != nil {
+		return nil, err
+	}
+	trust, err := OpenTrust(cfg)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := notify.LoadTemplates(cfg.Studio.TemplatesDir)
+	if err != nil {
+		return nil, &Error{Class: BadConfig, Msg: "reading the message templates", Err: err,
+			Hint: "mend the file named, or remove it from studio.templates_dir to get the built-in text"}
+	}
+	v, err := OpenVault(cfg, mode)
+	if err != nil {
+		return nil, err
+	}
+	return New(Options{Config: cfg, Vault: v, Trust: trust, Providers: providers, Templates: templates, Log: log}), nil
+}
+
+// Providers is the built-in table with what the configuration adds.
+func Providers(cfg *config.Config) (*provider.Table, error) {
+	over := make([]provider.Override, 0, len(cfg.Providers))
+	for _, p := range cfg.Providers {
+		over = append(over, provider.Override(p))
+	}
+	table, err := provider.Builtin().With(over)
+	if err != nil {
+		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [[provider]]", Err: err}
+	}
+	return table, nil
+}
+
+// fillHosts puts the servers of the named providers where no host is given.
+func fillHosts(cfg *config.Config, table *provider.Table) error {
+	unknown := func(key, id string) error {
+		return &Error{Class: BadConfig, Msg: fmt.Sprintf("%s: %s.provider = %q: no such provider", cfg.Path, key, id),
+			Hint: "`ingest provider list` shows the known ones; or give " + key + ".host"}
+	}
+	if cfg.Inbox.Host == "" {
+		p, ok := table.ByID(cfg.Inbox.Provider)
+		if !ok || p.IMAP.Host == "" {
+			return unknown("inbox", cfg.Inbox.Provider)
+		}
+		cfg.Inbox.Host, cfg.Inbox.Port = p.IMAP.Host, p.IMAP.Port
+		if cfg.Inbox.TLSCAFile == "" {
+			cfg.Inbox.TLSCAFile = p.TLSCAFile
+		}
+	}
+	if cfg.SMTP.Enabled && cfg.SMTP.Host == "" {
+		p, ok := table.ByID(cfg.SMTP.Provider)
+		if !ok || p.SMTP.Host == "" {
+			return unknown("smtp", cfg.SMTP.Provider)
+		}
+		cfg.SMTP.Host, cfg.SMTP.Port, cfg.SMTP.TLS = p.SMTP.Host, p.SMTP.Port, p.SMTP.TLS
+	}
+	return nil
+}
+
+// OpenTrust reads the PEC trust anchors and CRLs of a configuration.
+func OpenTrust(cfg *config.Config) (*pec.Trust, error) {
+	o := pec.TrustOptions{Builtin: cfg.Trust.Builtin, Pins: cfg.Trust.Pins}
+	for _, f := range cfg.Trust.AnchorFiles {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, &Error{Class: BadConfig, Msg: "reading a file of trust.anchors", Err: err}
+		}
+		o.PEM = append(o.PEM, b)
+	}
+	for _, f := range cfg.Trust.CRLFiles {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, &Error{Class: BadConfig, Msg: "reading a file of trust.crl", Err: err}
+		}
+		o.CRLs = append(o.CRLs, b)
+	}
+	trust, err := pec.NewTrust(o)
+	if err != nil {
+		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [trust]", Err: err,
+			Hint: "anchors are PEM certificates or spki-sha256:HEX"}
+	}
+	return trust, nil
+}
+
+// lockWait is how long a command waits for another one to close the vault.
+const lockWait = 5 * time.Second
+
+// OpenVault opens the vault of a configuration.
+func OpenVault(cfg *config.Config, mode VaultMode) (*vault.Vault, error) {
+	if cfg.Vault.Path == "" {
+		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": vault.url: only bbolt:// is supported by this version"}
+	}
+	o := vault.Options{Path: cfg.Vault.Path, Create: mode == Writing, LockTimeout: lockWait}
+	var err error
+	if o.Recipients, err = os.ReadFile(cfg.Vault.RecipientsFile); err != nil {
+		return nil, &Error{Class: NoVault, Msg: "reading vault.recipients_file", Err: err, Hint: "`ingest init` writes one"}
+	}
+	if cfg.Vault.IdentityFile != "" {
+		o.Identity, err = config.ReadPrivateFile(cfg.Vault.IdentityFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, &Error{Class: NoVault, Msg: "the identity is missing", Err: err,
+				Hint: "put the age identity back where vault.identity_file says, or set it to \"\" to run without"}
+		case err != nil:
+			return nil, &Error{Class: NoVault, Msg: "reading vault.identity_file", Err: err}
+		}
+		defer clear(o.Identity)
+	}
+	v, err := vault.Open(o)
+	if err == nil {
+		return v, nil
+	}
+	e := &Error{Class: NoVault, Err: err}
+	var oe *vault.OpenError
+	if errors.As(err, &oe) {
+		e.Msg, e.Err, e.Hint = fmt.Sprintf("opening vault %q", oe.Path), oe.Err, oe.Hint
+	} else {
+		e.Msg = fmt.Sprintf("opening vault %q", cfg.Vault.Path)
+	}
+	return nil, e
+}
+
+// tlsConfig is how every server is spoken to: TLS 1.2 or newer, verified.
+func tlsConfig(serverName string, roots *x509.CertPool) *tls.Config {
+	return &tls.Config{ServerName: serverName, RootCAs: roots, MinVersion: tls.VersionTLS12}
+}

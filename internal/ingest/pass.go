@@ -1,0 +1,194 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/pec"
+	"pec-ingest/internal/probe"
+	"pec-ingest/internal/secret"
+	"pec-ingest/internal/submission"
+	"pec-ingest/internal/vault"
+)
+
+// PassOptions say how one pass is made.
+type PassOptions struct {
+	// DryRun judges and plans but commits, probes, moves and sends nothing.
+	DryRun bool
+	// Observe, if set, is told of each message judged and each submission
+	// settled, in order. It must not block for long.
+	Observe func(Observation)
+	// Progress, if set, is told how many of the new messages are judged.
+	Progress func(done, total int)
+}
+
+// Observation is one thing that happened in a pass, as a person may see it.
+// Texts have passed safetext; candidates are masked.
+type Observation struct {
+	UID       uint32           `json:"uid,omitempty"`
+	ID        string           `json:"id,omitempty"`
+	Kind      pec.Kind         `json:"kind,omitempty"`
+	Certified bool             `json:"certified"`
+	Reason    string           `json:"reason,omitempty"`  // why it is not certified, or waits for a person
+	Why       string           `json:"why,omitempty"`     // the same as a sentence
+	Mailbox   string           `json:"mailbox,omitempty"` // whose submission it is
+	Find      submission.State `json:"find,omitempty"`
+	Outcome   string           `json:"outcome,omitempty"` // set once settled, or planned
+	Subject   string           `json:"subject,omitempty"` // masked
+	Probe     string           `json:"probe,omitempty"`   // the server's answer, in one word
+}
+
+// pass is the state of one pass over the inbox.
+type pass struct {
+	*Service
+	opts    PassOptions
+	now     time.Time
+	sess    *inbox.Session
+	box     inbox.Mailbox
+	clients *roster
+	sum     Summary
+
+	// held keeps the candidates of this pass in clear until it ends, so that
+	// they can be tried even by a service without the identity.
+	held map[string][]secret.Secret
+	// planned collects judged submissions of a dry run, which has no vault
+	// to keep them in.
+	planned []vault.Submission
+
+	breaker breaker
+}
+
+// ErrBusy means that another pass is running.
+var ErrBusy = errors.New("ingest: a pass is running already")
+
+// Pass looks at the inbox once and takes everything that is new, and
+// everything an interrupted pass left, the whole way.
+//
+// A bad message never ends it. An error means that the pass could not go on:
+// the inbox or the vault could not be used. What was committed stays, the
+// rest is done by the next pass; the Summary tells how far it came.
+func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
+	select {
+	case s.passing <- struct{}{}:
+		defer func() { <-s.passing }()
+	default:
+		return Summary{}, ErrBusy
+	}
+	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}}
+	defer p.wipe()
+
+	if err := p.run(ctx); err != nil {
+		return p.sum, err
+	}
+	s.log.Info("pass finished", "event", "pass.finished", "seen", p.sum.Seen, "accepted", p.sum.Accepted,
+		"superseded", p.sum.Superseded, "extended", p.sum.Extended, "review", p.sum.Review,
+		"rejected", p.sum.Rejected, "ignored", p.sum.Ignored, "receipts", p.sum.Receipts, "errors", p.sum.Errors,
+		"dry_run", opts.DryRun)
+	return p.sum, nil
+}
+
+func (p *pass) run(ctx context.Context) error {
+	var err error
+	if p.clients, err = p.readRoster(ctx); err != nil {
+		return fmt.Errorf("reading the clients: %w", err)
+	}
+	if p.sess, err = p.openInbox(ctx); err != nil {
+		return err
+	}
+	defer func() { p.sess.Close() }()
+
+	if p.box, err = p.sess.Examine(ctx); err != nil {
+		return p.inboxError(err)
+	}
+	p.log.Info("pass started", "event", "pass.started", "folder", p.cfg.Inbox.Folder, "messages", p.box.Messages)
+	if err := p.scan(ctx); err != nil {
+		return err
+	}
+	if err := p.settle(ctx); err != nil {
+		return err
+	}
+	if p.opts.DryRun {
+		return nil
+	}
+	return p.fileAway(ctx)
+}
+
+func (p *pass) observe(o Observation) {
+	if p.opts.Observe != nil {
+		p.opts.Observe(o)
+	}
+}
+
+func (p *pass) wipe() {
+	for _, secrets := range p.held {
+		for _, s := range secrets {
+			s.Wipe()
+		}
+	}
+}
+
+// openInbox signs in to the studio's inbox, once: a refused password is never
+// tried a second time by itself.
+func (s *Service) openInbox(ctx context.Context) (*inbox.Session, error) {
+	password, err := s.InboxPassword()
+	if err != nil {
+		return nil, &Error{Msg: "reading the password of the studio's inbox", Err: err,
+			Hint: "put it into the file that inbox.password_file names, mode 0600"}
+	}
+	defer password.Wipe()
+	roots, err := rootsWith(s.cfg.Inbox.TLSCAFile)
+	if err != nil {
+		return nil, &Error{Class: BadConfig, Msg: "inbox.tls_ca_file", Err: err}
+	}
+	addr := net.JoinHostPort(s.cfg.Inbox.Host, strconv.Itoa(s.cfg.Inbox.Port))
+	sess, err := s.DialInbox(ctx, inbox.Config{
+		Addr: addr, ServerName: s.cfg.Inbox.Host, TLS: tlsConfig(s.cfg.Inbox.Host, roots),
+		Username: s.cfg.Inbox.Username, Password: password,
+		Folder: s.cfg.Inbox.Folder, ProcessedFolder: s.cfg.Inbox.ProcessedFolder,
+		MaxMessage: s.cfg.Inbox.MaxMessage, Logger: s.log,
+	})
+	if err != nil {
+		return nil, s.inboxError(err)
+	}
+	return sess, nil
+}
+
+// inboxError turns what the inbox said into what an admin can act on.
+func (s *Service) inboxError(err error) error {
+	e := &Error{Msg: "studio inbox " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, Err: err}
+	switch {
+	case errors.Is(err, inbox.ErrRefused):
+		e.Hint = "the provider refuses the password: put the current one into inbox.password_file; it is not tried again until then"
+		s.log.Error("the studio's inbox refuses the password", "event", "inbox.refused", "hint", e.Hint)
+	case errors.Is(err, inbox.ErrTLS):
+		e.Hint = "the server's certificate is not accepted: is inbox.host right? a private server needs inbox.tls_ca_file"
+		s.log.Error("the studio's inbox shows a bad certificate", "event", "inbox.tls", "err", err, "hint", e.Hint)
+	case errors.Is(err, context.Canceled):
+	default:
+		e.Hint = "nothing is lost: the next pass goes on where this one stopped"
+		s.log.Warn("the studio's inbox can't be reached", "event", "inbox.unreachable", "err", err, "hint", e.Hint)
+	}
+	return e
+}
+
+// breaker stops knocking at a server that did not answer: after two troubles
+// in a row the other mailboxes there are not tried in this run.
+type breaker struct{ troubles map[string]int }
+
+func (b *breaker) open(addr string) bool { return b.troubles[addr] >= 2 }
+
+func (b *breaker) note(addr string, o probe.Outcome) {
+	if b.troubles == nil {
+		b.troubles = map[string]int{}
+	}
+	if o == probe.Network || o == probe.TLS {
+		b.troubles[addr]++
+		return
+	}
+	b.troubles[addr] = 0
+}

@@ -1,0 +1,138 @@
+package ingest
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/notify"
+	"pec-ingest/internal/probe"
+	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/vault"
+)
+
+// Causes of messages, as stored: each is sent at most once, ever.
+const (
+	causeReply   = "reply/"   // + submission ID (+ "/" + kind)
+	causeWarning = "warning/" // + schedule.Warning.Key (shortened)
+	causeDigest  = "digest/"  // + day
+)
+
+// Priorities in the outbox: somebody waits for a reply.
+const (
+	priorityReply   = 0
+	priorityWarning = 1
+)
+
+// reply queues the answer to a submission, in the transaction that settles
+// it. Who is not a listed client is never answered, nor is an old letter.
+func (s *Service) reply(tx *vault.Tx, sub vault.Submission, kind notify.Kind, v vault.Version) error {
+	if sub.NoReply || strings.HasPrefix(sub.ID, "set") {
+		return nil
+	}
+	client, ok, err := tx.Client(sub.Mailbox)
+	if err != nil || !ok || !client.RemovedAt.IsZero() {
+		return err
+	}
+	return s.queue(tx, causeReply+sub.ID+"/"+string(kind), kind, client, client.Mailbox, s.dataFor(client, sub.Signer, v), priorityReply)
+}
+
+// replyAccepted answers an accepted submission, once it is proven: "received
+// and working" must be true. An unverified one is answered when the proof, or
+// the refusal, is there.
+func (p *pass) replyAccepted(tx *vault.Tx, sub vault.Submission, v vault.Version, a attempt, outcome string) error {
+	if !a.unprobed && a.result.Outcome != probe.Accepted {
+		return nil
+	}
+	kind := notify.KindAccepted
+	if outcome == OutcomeExtended {
+		kind = notify.KindExtension
+	}
+	return p.reply(tx, sub, kind, v)
+}
+
+// dataFor gathers what a message to a client says.
+func (s *Service) dataFor(c vault.Client, signer string, v vault.Version) notify.Data {
+	d := notify.Data{
+		Lang:   langOf(c),
+		Studio: s.studio(),
+		Client: c.Name, Mailbox: c.Mailbox, Mailboxes: []string{c.Mailbox},
+		Expires: v.Expires, Claimed: v.Claimed,
+	}
+	if !v.Expires.IsZero() {
+		d.RemindFrom = schedule.RenewDay(v.ReceivedAt, v.Expires, s.policy)
+	}
+	if p, ok := s.providerOf(c, signer); ok {
+		d.Provider = p.Name
+		d.Steps, d.Postpone = p.Steps[d.Lang], p.Postpone[d.Lang]
+	}
+	return d
+}
+
+func (s *Service) studio() notify.Studio {
+	return notify.Studio{Name: s.cfg.Studio.Name, Phone: s.cfg.Studio.Phone, PEC: s.ownAddresses()[0]}
+}
+
+func langOf(c vault.Client) string {
+	if strings.EqualFold(c.Lang, "en") {
+		return "en"
+	}
+	return "it"
+}
+
+// queue puts a message into the outbox, once for its cause. Without [smtp]
+// nothing is sent: the message is kept as failed, so that the outbox shows
+// what would have gone out, and logged.
+func (s *Service) queue(tx *vault.Tx, cause string, kind notify.Kind, c vault.Client, to string, d notify.Data, priority int) error {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("writing the data of a message: %w", err)
+	}
+	id, err := s.newMessageID()
+	if err != nil {
+		return err
+	}
+	n, queued, err := tx.Queue(vault.Outgoing{Cause: shortCause(cause), Kind: string(kind), To: to, Mailbox: c.Mailbox, Lang: d.Lang,
+		MessageID: id, Data: body, QueuedAt: time.Now(), Priority: priority})
+	if err != nil || !queued || s.cfg.SMTP.Enabled {
+		return err
+	}
+	o, _, err := tx.Outgoing(n)
+	if err != nil {
+		return err
+	}
+	o.State, o.LastError = vault.OutFailed, "not sent: there is no [smtp] in the configuration"
+	s.log.Info("a message would be sent", "event", "outbox.unsent", "kind", string(kind), "to", to, "n", n)
+	return tx.PutOutgoing(o)
+}
+
+// shortCause keeps a cause within what the vault lists in clear.
+func shortCause(cause string) string {
+	const limit = 180
+	if len(cause) <= limit {
+		return cause
+	}
+	return cause[:limit-33] + "~" + hashText(cause)
+}
+
+// newMessageID makes a Message-ID in the sender's domain. It is fixed when
+// the message is queued, so that a receipt, or a second sending after a
+// crash, names the same message.
+func (s *Service) newMessageID() (string, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	domain := "localhost"
+	from := s.cfg.SMTP.FromAddress
+	if from == "" {
+		from = s.cfg.Inbox.Username
+	}
+	if _, d, ok := strings.Cut(from, "@"); ok {
+		domain = d
+	}
+	return "<" + hex.EncodeToString(b[:]) + "@" + domain + ">", nil
+}

@@ -1,0 +1,282 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"pec-ingest/internal/probe"
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/secret"
+	"pec-ingest/internal/vault"
+)
+
+// Reviews lists what waits for a person, oldest first; with all also what
+// was decided.
+func (s *Service) Reviews(ctx context.Context, all bool) ([]ReviewRow, error) {
+	rows := []ReviewRow{}
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		rows = rows[:0]
+		return tx.Reviews(func(r vault.Review) error {
+			if all || r.DecidedAt.IsZero() {
+				rows = append(rows, reviewRow(r))
+			}
+			return nil
+		})
+	})
+	return rows, err
+}
+
+// ReviewItem is one item with all that a person needs to decide.
+type ReviewItem struct {
+	ReviewRow
+	Client     *string           `json:"client"`
+	SentAt     time.Time         `json:"sent_at"`
+	Subject    string            `json:"subject"` // masked
+	Letter     string            `json:"letter"`  // masked unless revealed
+	Notes      []string          `json:"notes"`
+	Expires    *string           `json:"expires"` // the date stated
+	Candidates []ReviewCandidate `json:"candidates"`
+}
+
+// ReviewCandidate is one possible password, counted from 1.
+type ReviewCandidate struct {
+	N       int     `json:"n"`
+	Length  int     `json:"length"`
+	Where   string  `json:"where"`
+	Refused bool    `json:"refused"`
+	Secret  *string `json:"secret,omitempty"` // only when revealed
+}
+
+// ReviewShow gives one item. Revealing the letter is a right of its own and
+// audited; without it candidates and all unusual words are masked.
+func (s *Service) ReviewShow(ctx context.Context, actor string, n int, reveal bool) (ReviewItem, error) {
+	item, r, sub, err := s.reviewItem(ctx, n)
+	if err != nil {
+		return item, err
+	}
+	if reveal {
+		if err := s.vault.Update(ctx, func(tx *vault.Tx) error {
+			return tx.Audit(vault.AuditEntry{Actor: actor, Event: "review.revealed", Mailbox: r.Mailbox, Login: r.Login, Detail: fmt.Sprintf("n=%d", n)})
+		}); err != nil {
+			return item, err
+		}
+		if err := s.revealCandidates(&item, sub); err != nil {
+			return item, err
+		}
+	}
+	if len(r.Letter) == 0 {
+		return item, nil
+	}
+	plain, err := s.vault.UnsealBlob(r.LetterLabel, r.Letter)
+	if err != nil {
+		return item, &Error{Class: NoVault, Msg: "opening the sealed letter", Err: err}
+	}
+	defer clear(plain)
+	var l letter
+	if err := json.Unmarshal(plain, &l); err != nil {
+		return item, fmt.Errorf("reading the sealed letter: %w", err)
+	}
+	item.Subject, item.Notes, item.Letter = l.Subject, notNil(l.Notes), l.Masked
+	if reveal {
+		item.Letter = l.Revealed
+	}
+	item.Letter = safetext.Block(item.Letter, 400)
+	return item, nil
+}
+
+func (s *Service) reviewItem(ctx context.Context, n int) (item ReviewItem, r vault.Review, sub vault.Submission, err error) {
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		var ok bool
+		if r, ok, err = tx.Review(n); err != nil {
+			return err
+		}
+		if !ok {
+			return notFound("no review item %d", n).hint("`ingest review list` shows them")
+		}
+		if sub, _, err = tx.Submission(r.SubmissionID); err != nil {
+			return err
+		}
+		c, _, err := tx.Client(r.Mailbox)
+		item.Client = orNull(c.Name)
+		return err
+	})
+	item.ReviewRow, item.SentAt, item.Subject = reviewRow(r), sub.SentAt, sub.Masked
+	item.Expires, item.Notes, item.Candidates = dateOrNull(sub.Stated), []string{}, []ReviewCandidate{}
+	for i, c := range sub.Candidates {
+		item.Candidates = append(item.Candidates, ReviewCandidate{N: i + 1, Length: c.Length, Where: c.Where, Refused: c.Refused})
+	}
+	return item, r, sub, err
+}
+
+func (s *Service) revealCandidates(item *ReviewItem, sub vault.Submission) error {
+	for i, c := range sub.Candidates {
+		if len(c.Sealed) == 0 {
+			continue
+		}
+		plain, err := s.vault.Unseal(c.Label, c.Sealed)
+		if err != nil {
+			return &Error{Class: NoVault, Msg: "opening a sealed candidate", Err: err}
+		}
+		text := plain.RevealString()
+		plain.Wipe()
+		item.Candidates[i].Secret = &text
+	}
+	return nil
+}
+
+// Approval is a person's yes: to a candidate, or with a typed password.
+type Approval struct {
+	Actor     string
+	N         int
+	Candidate int           // counted from 1; 0 = the first that was not refused
+	Typed     secret.Secret // instead of a candidate
+	Mailbox   string        // for an unlisted sender: which client's mailbox; "" = the sender's
+	Login     string        // where none is known
+	Expires   time.Time     // day; zero = as the letter says
+}
+
+// ReviewApprove tries the password on the client's mailbox and stores it, the
+// ordinary way. What the provider refuses is not stored, whoever approved it.
+func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) (SetResult, error) {
+	_, r, sub, err := s.reviewItem(ctx, a.N)
+	if err != nil {
+		return SetResult{}, err
+	}
+	if err := undecided(r); err != nil {
+		return SetResult{}, err
+	}
+	password := a.Typed
+	if password.IsZero() {
+		if password, err = s.approved(sub, a.Candidate); err != nil {
+			return SetResult{}, err
+		}
+		defer password.Wipe()
+	}
+	mailbox, login := firstOf(a.Mailbox, r.Mailbox), firstOf(a.Login, sub.Login)
+	expires := a.Expires
+	if expires.IsZero() && sub.Stated.After(s.today(now)) {
+		expires = sub.Stated
+	}
+	res, err := s.Set(ctx, SetRequest{Actor: a.Actor, Mailbox: mailbox, Login: login, Expires: expires,
+		Source: fmt.Sprintf("review %d", a.N), Secret: password}, now)
+	if err != nil {
+		return res, err
+	}
+	outcome := OutcomeAccepted
+	return res, s.decide(ctx, a.Actor, a.N, "approved", outcome, res.Version, now)
+}
+
+func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
+	i := n - 1
+	if n == 0 {
+		for i = range sub.Candidates {
+			if !sub.Candidates[i].Refused {
+				break
+			}
+		}
+	}
+	if i < 0 || i >= len(sub.Candidates) || len(sub.Candidates[i].Sealed) == 0 {
+		return secret.Secret{}, notFound("there is no such candidate").hint("type the password instead: --typed reads it from standard input")
+	}
+	return s.vault.Unseal(sub.Candidates[i].Label, sub.Candidates[i].Sealed)
+}
+
+// ReviewReject puts an item aside; its letter and candidates are destroyed.
+func (s *Service) ReviewReject(ctx context.Context, actor string, n int, reason string, now time.Time) error {
+	return s.decide(ctx, actor, n, "rejected: "+safetext.Line(reason), OutcomeRejected, 0, now)
+}
+
+// decide closes an item, once: who comes second is told who was first.
+func (s *Service) decide(ctx context.Context, actor string, n int, decision, outcome string, version int, now time.Time) error {
+	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		r, ok, err := tx.Review(n)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return notFound("no review item %d", n).hint("`ingest review list` shows them")
+		}
+		if err := undecided(r); err != nil {
+			return err
+		}
+		r.DecidedAt, r.DecidedBy, r.Decision = now.UTC().Truncate(time.Second), actor, decision
+		r.Letter, r.LetterLabel = nil, vault.Label{}
+		if err := tx.PutReview(r); err != nil {
+			return err
+		}
+		sub, ok, err := tx.Submission(r.SubmissionID)
+		if err != nil {
+			return err
+		}
+		if ok {
+			sub.Version = version
+			if err := s.putSettled(tx, sub, outcome); err != nil {
+				return err
+			}
+		}
+		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "review.decided", Mailbox: r.Mailbox, Login: r.Login, Version: version,
+			Detail: fmt.Sprintf("n=%d %s", n, decision)})
+	})
+}
+
+func undecided(r vault.Review) error {
+	if r.DecidedAt.IsZero() {
+		return nil
+	}
+	return &Error{Class: NeedsPerson, Msg: "already decided by " + r.DecidedBy + " at " + r.DecidedAt.Format(time.RFC3339),
+		Hint: "nothing was changed"}
+}
+
+// Use makes an older version the current one, after trying it.
+func (s *Service) Use(ctx context.Context, actor, mailbox, login string, n int, now time.Time) (SetResult, error) {
+	k, err := s.pick(ctx, mailbox, login)
+	if err != nil {
+		return SetResult{}, err
+	}
+	v, err := s.version(ctx, k.client.Mailbox, k.cred.Login, n)
+	if err != nil {
+		return SetResult{}, err
+	}
+	password, err := s.unseal(v)
+	if err != nil {
+		return SetResult{}, err
+	}
+	defer password.Wipe()
+	now = now.UTC().Truncate(time.Second)
+	result, addr, err := s.tryByHand(ctx, k.client, k.client.Mailbox, k.cred.Login, password, now)
+	if err != nil {
+		return SetResult{}, err
+	}
+	if s.cfg.Probe.Enabled && result.Outcome != probe.Accepted {
+		return SetResult{}, &Error{Msg: fmt.Sprintf("version %d could not be tried (%s): nothing was changed", n, result.Outcome), Hint: "try again when the provider answers"}
+	}
+	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		cred, _, err := tx.Credential(k.client.Mailbox, k.cred.Login)
+		if err != nil {
+			return err
+		}
+		if v, _, err = tx.Version(cred.Mailbox, cred.Login, n); err != nil {
+			return err
+		}
+		if err := endVersion(tx, cred, cred.Current, n, now); err != nil {
+			return err
+		}
+		v.State, v.EndedAt, v.Ended = VersionUnprobed, time.Time{}, ""
+		if s.cfg.Probe.Enabled {
+			v.State, v.ProvenAt, v.Addr = VersionProven, now, addr
+			cred.LastCheck = vault.Check{At: now, Result: string(result.Outcome)}
+		}
+		cred.Current, cred.Proven, cred.Refused = n, n, false
+		if err := tx.PutVersion(v); err != nil {
+			return err
+		}
+		if err := tx.PutCredential(cred); err != nil {
+			return err
+		}
+		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "credential.used", Mailbox: cred.Mailbox, Login: cred.Login, Version: n})
+	})
+	return SetResult{Mailbox: k.client.Mailbox, Login: k.cred.Login, Version: n, State: v.State,
+		ExpiresAt: v.Expires.Format(time.DateOnly), Probe: string(result.Outcome)}, err
+}

@@ -1,0 +1,292 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/pec"
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/vault"
+)
+
+const (
+	headerBatch = 500 // messages whose headers are asked for at once
+	commitBatch = 20  // judged messages a transaction; at most 6 keys each, of 128
+
+	holeTries = 6 // how often an unreadable message is asked for again
+)
+
+// scan judges everything new in the inbox and makes the first commits.
+//
+// The cursor is the first UID not looked at yet; it moves with the commit of
+// what lies before it, so a message is never downloaded again at every poll,
+// and never skipped because a pass died. When UIDVALIDITY changed, all
+// messages are new to us; the PEC identifiers in the vault tell the old ones.
+func (p *pass) scan(ctx context.Context) error {
+	cur, err := p.cursor(ctx)
+	if err != nil {
+		return err
+	}
+	from, since := cur.NextUID, time.Time{}
+	if cur.UIDValidity != p.box.UIDValidity {
+		if cur.UIDValidity != 0 {
+			p.log.Warn("the inbox was renumbered by its server: reading it again from its start", "event", "inbox.renumbered",
+				"uidvalidity_was", cur.UIDValidity, "uidvalidity_is", p.box.UIDValidity)
+		}
+		cur = vault.Cursor{Folder: p.cfg.Inbox.Folder, UIDValidity: p.box.UIDValidity, NextUID: 1}
+		from, since = 1, p.since()
+	}
+	uids, err := p.sess.Search(ctx, from, since)
+	if err != nil {
+		return p.inboxError(err)
+	}
+	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
+	holes, err := p.dueHoles(ctx)
+	if err != nil {
+		return err
+	}
+	uids = append(holes, uids...)
+
+	total := len(uids)
+	for done := 0; done < total; {
+		batch := uids[done:min(done+headerBatch, total)]
+		if err := p.scanBatch(ctx, batch); err != nil {
+			return err
+		}
+		done += len(batch)
+		if p.opts.Progress != nil {
+			p.opts.Progress(done, total)
+		}
+		cur.NextUID = max(cur.NextUID, batch[len(batch)-1]+1)
+		if err := p.moveCursor(ctx, cur); err != nil {
+			return err
+		}
+	}
+	if total == 0 {
+		return p.moveCursor(ctx, cur)
+	}
+	return nil
+}
+
+// since is the first day that a first pass looks at.
+func (p *pass) since() time.Time {
+	if !p.cfg.Inbox.Since.IsZero() {
+		return p.cfg.Inbox.Since
+	}
+	return p.today(p.now).AddDate(0, 0, -p.policy.MaxValidityDays)
+}
+
+func (p *pass) cursor(ctx context.Context) (cur vault.Cursor, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		cur, _, err = tx.Cursor(p.cfg.Inbox.Folder)
+		return err
+	})
+	return cur, err
+}
+
+func (p *pass) moveCursor(ctx context.Context, cur vault.Cursor) error {
+	if p.opts.DryRun {
+		return nil
+	}
+	return p.vault.Update(ctx, func(tx *vault.Tx) error {
+		was, _, err := tx.Cursor(cur.Folder)
+		if err != nil {
+			return err
+		}
+		if was.UIDValidity == cur.UIDValidity && was.NextUID == cur.NextUID {
+			return nil // a poll without news writes nothing
+		}
+		cur.At = p.now
+		return tx.PutCursor(cur)
+	})
+}
+
+// dueHoles are messages that could not be read earlier and are tried again.
+func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		uids = nil
+		holes, err := tx.Holes(p.cfg.Inbox.Folder)
+		if err != nil {
+			return err
+		}
+		for _, h := range holes {
+			if h.UIDValidity == p.box.UIDValidity && !h.NextAt.After(p.now) {
+				uids = append(uids, h.UID)
+			}
+		}
+		return nil
+	})
+	slices.Sort(uids)
+	return uids, err
+}
+
+// scanBatch looks at the header fields of some messages, downloads those that
+// can matter, judges and commits them.
+func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
+	var fetch []uint32
+	headers := map[uint32]inbox.Header{}
+	var skipped []judged
+	missing, err := p.sess.Headers(ctx, uids, func(h inbox.Header) error {
+		headers[h.UID] = h
+		return nil
+	})
+	if err != nil {
+		return p.inboxError(err)
+	}
+	for _, uid := range uids {
+		h, ok := headers[uid]
+		if !ok {
+			continue
+		}
+		j, skip, err := p.triage(ctx, h)
+		switch {
+		case err != nil:
+			return err
+		case skip:
+			skipped = append(skipped, j)
+		default:
+			fetch = append(fetch, uid)
+		}
+	}
+	if err := p.commitAll(ctx, skipped); err != nil {
+		return err
+	}
+
+	var batch []judged
+	flush := func() error {
+		defer func() { batch = batch[:0] }()
+		return p.commitJudged(ctx, batch)
+	}
+	gone, err := p.sess.Fetch(ctx, fetch, func(m inbox.Message) error {
+		batch = append(batch, p.judge(headers[m.UID], m))
+		if len(batch) < commitBatch {
+			return nil
+		}
+		return flush()
+	})
+	// What was read is judged and kept even when the connection then broke.
+	if ferr := flush(); err == nil {
+		err = ferr
+	}
+	if err != nil {
+		return p.inboxError(err)
+	}
+	return p.noteMissing(ctx, append(missing, gone...))
+}
+
+// commitAll commits many judged messages, a batch a transaction.
+func (p *pass) commitAll(ctx context.Context, all []judged) error {
+	for part := range slices.Chunk(all, commitBatch) {
+		if err := p.commitJudged(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// triage tells from the header fields whether a message must be downloaded.
+// They are not signed, so all they may say is "skip": a message that claims
+// to be a receipt or ordinary mail is no submission whatever else it holds.
+func (p *pass) triage(ctx context.Context, h inbox.Header) (j judged, skip bool, err error) {
+	j = judged{at: locationOf(p, h.UID, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw)}
+	kind := pec.Triage(h.Raw)
+	switch {
+	case kind.IsReceipt():
+		j.kind, j.reason = kind, pec.ReasonReceipt
+		return j, true, nil
+	case kind == pec.KindAnomaly:
+		j.kind, j.reason = kind, pec.ReasonAnomaly
+		return j, true, nil
+	case kind == pec.KindOrdinary, kind == pec.KindREM:
+		j.kind, j.reason = kind, pec.ReasonNotPEC
+		return j, true, nil
+	}
+	if j.at.MessageID == "" {
+		return j, false, nil
+	}
+	known, same, err := p.known(ctx, j.at)
+	if err != nil || !known {
+		return j, false, err
+	}
+	j.kind, j.id, j.replay, j.same = kind, j.at.MessageID, true, same
+	return j, true, nil
+}
+
+// known tells whether a PEC identifier was judged before, and whether that
+// was this very message at this very place.
+func (p *pass) known(ctx context.Context, at vault.Location) (known, same bool, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		seen, ok, err := tx.Seen(at.MessageID)
+		known = ok
+		same = ok && seen.UIDValidity == at.UIDValidity && seen.UID == at.UID
+		return err
+	})
+	return known, same, err
+}
+
+func locationOf(p *pass, uid uint32, messageID string) vault.Location {
+	return vault.Location{Folder: p.cfg.Inbox.Folder, UIDValidity: p.box.UIDValidity, UID: uid, MessageID: messageID}
+}
+
+// noteMissing remembers messages that the server listed and then did not
+// hand over. Those that have simply gone are forgotten; the others are asked
+// for again later, and given up, with a record, after holeTries.
+func (p *pass) noteMissing(ctx context.Context, uids []uint32) error {
+	if len(uids) == 0 || p.opts.DryRun {
+		return nil
+	}
+	slices.Sort(uids)
+	still, err := p.sess.Search(ctx, uids[0], time.Time{})
+	if err != nil {
+		return p.inboxError(err)
+	}
+	for _, uid := range uids {
+		_, there := slices.BinarySearch(still, uid)
+		if there {
+			p.sum.Errors++
+		}
+		if err := p.noteHole(ctx, uid, there); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pass) noteHole(ctx context.Context, uid uint32, there bool) error {
+	return p.vault.Update(ctx, func(tx *vault.Tx) error {
+		if !there {
+			return tx.DeleteHole(p.cfg.Inbox.Folder, uid)
+		}
+		holes, err := tx.Holes(p.cfg.Inbox.Folder)
+		if err != nil {
+			return err
+		}
+		h := vault.Hole{Folder: p.cfg.Inbox.Folder, UIDValidity: p.box.UIDValidity, UID: uid, Reason: "the server lists the message and does not hand it over"}
+		for _, old := range holes {
+			if old.UID == uid && old.UIDValidity == p.box.UIDValidity {
+				h.Tries = old.Tries
+			}
+		}
+		h.Tries++
+		h.NextAt = p.now.Add(time.Duration(1<<h.Tries) * 5 * time.Minute)
+		if h.Tries >= holeTries {
+			p.log.Error("a message can't be read and is given up", "event", "message.unreadable", "uid", uid,
+				"hint", "open it in the webmail: if it is a client's password, enter it with `ingest set`")
+			if err := tx.AddRefused(vault.Refused{At: p.now, Reason: "unreadable", UIDValidity: p.box.UIDValidity, UID: uid}); err != nil {
+				return err
+			}
+			return tx.DeleteHole(p.cfg.Inbox.Folder, uid)
+		}
+		p.log.Warn("a message could not be read", "event", "message.unread", "uid", uid, "tries", h.Tries, "next", h.NextAt)
+		return tx.PutHole(h)
+	})
+}
+
+// errorf wraps a vault failure of the first commit with what happens next.
+func commitError(err error) error {
+	return &Error{Msg: "committing judged messages", Err: fmt.Errorf("%s", safetext.Line(err.Error())),
+		Hint: "nothing is lost: these messages are read again by the next pass; is the disk full?"}
+}

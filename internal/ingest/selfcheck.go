@@ -1,0 +1,147 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"filippo.io/age"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/vault"
+)
+
+// Levels of a check line.
+const (
+	LevelOK      = "ok"
+	LevelWarning = "warning"
+	LevelError   = "error"
+)
+
+// CheckLine is one line of `ingest check`.
+type CheckLine struct {
+	Name  string `json:"name"`
+	Level string `json:"level"`
+	Msg   string `json:"msg"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// SelfCheck looks whether a configuration would work: keys, trust, vault,
+// inbox, SMTP, clock. It changes nothing, and tries each password at most
+// once.
+func SelfCheck(ctx context.Context, cfg *config.Config, s *Service, openErr error, now time.Time) []CheckLine {
+	lines := []CheckLine{{"config", LevelOK, cfg.Path + " is valid", ""}}
+	lines = append(lines, checkKeys(cfg)...)
+	lines = append(lines, checkTrust(cfg, now)...)
+	if openErr != nil {
+		return append(lines, CheckLine{"vault", LevelError, openErr.Error(), HintOf(openErr)})
+	}
+	lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.Path, ""})
+	lines = append(lines, s.checkClock(ctx, now), s.checkInbox(ctx))
+	return append(lines, s.checkSMTP(ctx))
+}
+
+func checkKeys(cfg *config.Config) []CheckLine {
+	text, err := os.ReadFile(cfg.Vault.RecipientsFile)
+	if err != nil {
+		return []CheckLine{{"keys", LevelError, "recipients: " + err.Error(), "`ingest init` writes them"}}
+	}
+	list, err := age.ParseRecipients(bytes.NewReader(text))
+	switch {
+	case err != nil:
+		return []CheckLine{{"keys", LevelError, "recipients: " + err.Error(), "one age public key a line"}}
+	case len(list) < 2:
+		return []CheckLine{{"keys", LevelError, "passwords are sealed to a single key: when it is lost, all are", "add the public half of a recovery key kept offline to vault.recipients_file, then `ingest rekey`"}}
+	}
+	lines := []CheckLine{{"keys", LevelOK, fmt.Sprintf("passwords are sealed to %d keys", len(list)), ""}}
+	if cfg.Vault.IdentityFile == "" {
+		lines = append(lines, CheckLine{"identity", LevelWarning, "none: passwords are accepted but can't be handed out or tried again", "set vault.identity_file"})
+	}
+	return lines
+}
+
+func checkTrust(cfg *config.Config, now time.Time) []CheckLine {
+	trust, err := OpenTrust(cfg)
+	if err != nil {
+		return []CheckLine{{"trust", LevelError, err.Error(), HintOf(err)}}
+	}
+	var lines []CheckLine
+	for _, a := range trust.Anchors() {
+		l := CheckLine{"trust", LevelOK, fmt.Sprintf("anchor %s spki-sha256:%s", a.Name, a.SPKI), ""}
+		if !a.NotAfter.IsZero() {
+			l.Msg += " (certificate until " + a.NotAfter.Format(time.DateOnly) + ")"
+			if a.NotAfter.Before(now) {
+				l.Level, l.Hint = LevelWarning, "the key still counts; is there a newer certificate?"
+			}
+		}
+		lines = append(lines, l)
+	}
+	if len(lines) == 0 {
+		lines = append(lines, CheckLine{"trust", LevelError, "there is no trust anchor: no message can be certified", "set trust.builtin = true"})
+	}
+	for _, c := range trust.CRLs() {
+		l := CheckLine{"crl", LevelOK, fmt.Sprintf("%s, of %s", c.Issuer, c.ThisUpdate.Format(time.DateOnly)), ""}
+		if !c.NextUpdate.IsZero() && c.NextUpdate.Before(now) {
+			l.Level, l.Msg, l.Hint = LevelWarning, l.Msg+": a newer one has been due since "+c.NextUpdate.Format(time.DateOnly), "fetch it again; revoked signers in it are refused all the same"
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// checkClock compares the clock with the newest time that the vault knows.
+func (s *Service) checkClock(ctx context.Context, now time.Time) CheckLine {
+	var last time.Time
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		return tx.Clients(func(c vault.Client) error {
+			if c.AddedAt.After(last) {
+				last = c.AddedAt
+			}
+			return nil
+		})
+	})
+	switch {
+	case err != nil:
+		return CheckLine{"clock", LevelError, err.Error(), ""}
+	case now.Before(last.Add(-time.Minute)):
+		return CheckLine{"clock", LevelError, "the clock shows " + now.Format(time.RFC3339) + ", but the vault was written at " + last.Format(time.RFC3339), "set the clock: expiry dates depend on it"}
+	}
+	return CheckLine{"clock", LevelOK, now.Format(time.RFC3339), ""}
+}
+
+func (s *Service) checkInbox(ctx context.Context) CheckLine {
+	sess, err := s.openInbox(ctx)
+	if err == nil {
+		defer sess.Close()
+		_, err = sess.Examine(ctx)
+	}
+	if err != nil {
+		return CheckLine{"inbox", LevelError, err.Error(), HintOf(err)}
+	}
+	return CheckLine{"inbox", LevelOK, "signed in to " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, ""}
+}
+
+// checkSMTP looks whether the server answers; it sends nothing.
+func (s *Service) checkSMTP(ctx context.Context) CheckLine {
+	if !s.cfg.SMTP.Enabled {
+		return CheckLine{"smtp", LevelWarning, "there is no [smtp]: nothing is sent", "clients get neither answers nor warnings"}
+	}
+	password, err := s.SMTPPassword()
+	if err != nil {
+		return CheckLine{"smtp", LevelError, err.Error(), "smtp.password_file, mode 0600"}
+	}
+	password.Wipe()
+	d := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(s.cfg.SMTP.Host, strconv.Itoa(s.cfg.SMTP.Port)))
+	if err != nil {
+		return CheckLine{"smtp", LevelError, err.Error(), "is smtp.host right, and the port open?"}
+	}
+	if err := conn.Close(); err != nil {
+		return CheckLine{"smtp", LevelWarning, err.Error(), ""}
+	}
+	return CheckLine{"smtp", LevelOK, s.cfg.SMTP.Host + " answers", ""}
+}

@@ -1,0 +1,184 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/probe"
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/secret"
+	"pec-ingest/internal/vault"
+)
+
+// SetRequest is a password that a person enters: read out on the phone,
+// written in a letter.
+type SetRequest struct {
+	Actor   string // who enters it
+	Mailbox string
+	Login   string    // "" = the client's
+	Expires time.Time // day; zero = today + validity
+	Source  string    // how it came, free text
+	Secret  secret.Secret
+}
+
+// SetResult tells what became of it.
+type SetResult struct {
+	Mailbox   string `json:"mailbox"`
+	Login     string `json:"login"`
+	Version   int    `json:"version"`
+	State     string `json:"state"`
+	ExpiresAt string `json:"expires_at"`
+	Probe     string `json:"probe"`
+}
+
+// Set tries a password on the client's mailbox and stores it as the current
+// one. A refused password is not stored. Trouble on the way to the provider
+// is no refusal: then it is stored as unverified and tried again.
+func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResult, error) {
+	mailbox := strings.ToLower(r.Mailbox)
+	client, err := s.listedClient(ctx, mailbox)
+	if err != nil {
+		return SetResult{}, err
+	}
+	if r.Secret.IsZero() {
+		return SetResult{}, usage("no password on standard input").hint("ingest set %s < file, or type it and end with Ctrl-D", mailbox)
+	}
+	login := r.Login
+	if login == "" {
+		ok := false
+		if login, ok = s.loginOf(client, ""); !ok {
+			return SetResult{}, (&Error{Class: NeedsPerson, Msg: "the provider of " + mailbox + " uses a user ID, and none is on record"}).
+				hint("say it with --login")
+		}
+	}
+	now = now.UTC().Truncate(time.Second)
+	if !r.Expires.IsZero() && !r.Expires.After(s.today(now).AddDate(0, 0, -1)) {
+		return SetResult{}, usage("the expiry date %s is past", r.Expires.Format(time.DateOnly))
+	}
+	result, addr, err := s.tryByHand(ctx, client, mailbox, login, r.Secret, now)
+	if err != nil {
+		return SetResult{}, err
+	}
+	return s.storeByHand(ctx, r, client, login, result, addr, now)
+}
+
+func (s *Service) listedClient(ctx context.Context, mailbox string) (c vault.Client, err error) {
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		var ok bool
+		if c, ok, err = tx.Client(mailbox); err == nil && (!ok || !c.RemovedAt.IsZero()) {
+			return noSuchMailbox(mailbox)
+		}
+		return err
+	})
+	return c, err
+}
+
+// tryByHand makes the one login that a person's word is worth.
+func (s *Service) tryByHand(ctx context.Context, c vault.Client, mailbox, login string, password secret.Secret, now time.Time) (probe.Result, string, error) {
+	if !s.cfg.Probe.Enabled {
+		return probe.Result{}, "", nil
+	}
+	target, _, ok, err := s.targetOf(c, "")
+	if err != nil {
+		return probe.Result{}, "", err
+	}
+	if !ok {
+		return probe.Result{}, "", (&Error{Class: NeedsPerson, Msg: "nothing says on which server the mailbox " + mailbox + " is"}).
+			hint("`ingest client add %s --provider ID` (see `ingest provider list`)", mailbox)
+	}
+	var refusals int
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		at, _, err := tx.Attempts(mailbox)
+		if at.Day == s.today(now).Format(time.DateOnly) {
+			refusals = at.Refusals
+		}
+		return err
+	})
+	if err != nil {
+		return probe.Result{}, "", err
+	}
+	if refusals >= MaxRefusals {
+		return probe.Result{}, "", (&Error{Class: NeedsPerson, Msg: fmt.Sprintf("the mailbox %s refused %d logins today", mailbox, refusals)}).
+			hint("one more might lock it: try again tomorrow")
+	}
+	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "probe.intent", Mailbox: mailbox, Login: login})
+	})
+	if err != nil {
+		return probe.Result{}, "", err
+	}
+	result := s.Login(ctx, target, login, password)
+	s.log.Info("login tried", "event", "probe.done", "mailbox", mailbox, "host", target.Addr, "result", string(result.Outcome))
+	if result.Outcome != probe.Refused {
+		return result, target.Addr, nil
+	}
+	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		if err := countRefusal(tx, mailbox, s.today(now)); err != nil {
+			return err
+		}
+		return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "probe.refused", Mailbox: mailbox, Login: login})
+	})
+	if err != nil {
+		return result, "", err
+	}
+	return result, "", &Error{Msg: "the provider refuses this password of " + mailbox + "; it was not stored",
+		Hint: "was the webmail password given instead of the one for mail programs? is IMAP enabled? copied completely?"}
+}
+
+func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client, login string, result probe.Result, addr string, now time.Time) (SetResult, error) {
+	days := s.validityOf(c, "")
+	expires, from, _ := schedule.Expiry(now, r.Expires, days, s.policy)
+	if !r.Expires.IsZero() && !expires.Equal(r.Expires) {
+		return SetResult{}, usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly))
+	}
+	same, err := s.isCurrent(ctx, c.Mailbox, login, r.Secret)
+	if err != nil {
+		return SetResult{}, err
+	}
+	a := attempt{result: result, addr: addr, unprobed: !s.cfg.Probe.Enabled}
+	p := &pass{Service: s, now: now}
+	var v vault.Version
+	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		cred, _, err := tx.Credential(c.Mailbox, login)
+		if err != nil {
+			return err
+		}
+		cred.Mailbox, cred.Login = c.Mailbox, login
+		source := "set"
+		if r.Source != "" {
+			source += ": " + safetext.Line(r.Source)
+		}
+		signer := cred.Signer
+		s0 := vault.Submission{ID: source, Mailbox: c.Mailbox, Login: login, SentAt: now, Stated: r.Expires, Signer: signer}
+		if same {
+			v, _, err = p.confirmVersion(tx, &cred, s0, a)
+			if err == nil && !r.Expires.IsZero() {
+				// A person of the studio names the date: that is no claim.
+				v.Expires, v.ExpiresFrom, v.Claimed = expires, from, time.Time{}
+				err = tx.PutVersion(v)
+			}
+		} else {
+			v, err = p.addVersion(tx, &cred, s0, nil, a, c, r.Secret)
+		}
+		if err != nil {
+			return err
+		}
+		cred.Signer = signer
+		cred.OrderAt, cred.OrderID = now, source
+		cred.LastCheck = p.checkOf(cred.LastCheck, a)
+		if err := tx.PutCredential(cred); err != nil {
+			return err
+		}
+		return tx.Audit(vault.AuditEntry{Actor: r.Actor, Event: "credential.set", Mailbox: c.Mailbox, Login: login, Version: v.N,
+			Detail: source + " expires=" + v.Expires.Format(time.DateOnly)})
+	})
+	if err != nil {
+		return SetResult{}, err
+	}
+	s.log.Info("password entered by hand", "event", "credential.set", "mailbox", c.Mailbox, "version", v.N, "state", v.State)
+	return SetResult{Mailbox: c.Mailbox, Login: login, Version: v.N, State: v.State, ExpiresAt: v.Expires.Format(time.DateOnly),
+		Probe: string(result.Outcome)}, nil
+}
