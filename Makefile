@@ -1,0 +1,39 @@
+# Two commands to begin with: `make demo` and `make test`.
+
+GO ?= go
+GOFLAGS_TEST ?= -timeout 14m
+
+.PHONY: demo build test check fuzz fmt cover deps vulncheck
+
+demo: ## run the main job on an embedded example
+	$(GO) run ./cmd/ingest demo
+
+build: ## build bin/ingest
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ingest ./cmd/ingest
+
+deps: ## install what the tests need (Debian packages, only what is missing)
+	./scripts/install-test-deps.sh
+
+test: deps check ## install what is missing and run every test, on real servers
+	PEC_INGEST_REAL=1 $(GO) test $(GOFLAGS_TEST) ./...
+
+race: deps ## the same under the race detector
+	PEC_INGEST_REAL=1 $(GO) test -race -timeout 40m ./...
+
+check: ## format, vet, staticcheck
+	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo 'run make fmt'; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+FUZZTIME ?= 60s
+fuzz: ## run each fuzz target for FUZZTIME
+	./scripts/fuzz.sh $(FUZZTIME)
+
+fmt: ## format the sources
+	gofmt -w cmd internal
+
+cover: ## coverage by package
+	PEC_INGEST_REAL=1 $(GO) test -coverprofile=coverage.out ./... && $(GO) tool cover -func=coverage.out | tail -1
+
+vulncheck: ## known vulnerabilities; needs the network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
