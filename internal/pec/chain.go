@@ -24,6 +24,7 @@ const (
 // the certificates of one message and on the Trust only.
 type identity struct {
 	leaf    *x509.Certificate // nil: not among the certificates
+	subject string            // of leaf
 	spki    string            // hex SHA-256 of its public key
 	chains  []validity        // when the ways from leaf to an anchor hold; none: untrusted
 	revoked bool
@@ -70,6 +71,7 @@ func (t *Trust) newIdentity(s *signature) *identity {
 		return id
 	}
 	sum := sha256.Sum256(id.leaf.RawSubjectPublicKeyInfo)
+	id.subject = id.leaf.Subject.String()
 	id.spki = hex.EncodeToString(sum[:])
 	t.findChains(id, carried)
 	return id

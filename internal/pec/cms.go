@@ -259,24 +259,24 @@ func (s *signature) check(leaf *x509.Certificate, content []byte) *refusal {
 
 // checkMessage verifies content as received and, where that fails and it has
 // lone LF line ends, with CRLF in their place, as mail is signed (RFC 8551
-// §3.1.1). It returns the bytes that were signed.
-func (s *signature) checkMessage(leaf *x509.Certificate, content []byte) ([]byte, *refusal) {
-	r := s.check(leaf, content)
+// §3.1.1). It returns the bytes that were signed, and whether they are a copy.
+func (s *signature) checkMessage(leaf *x509.Certificate, content []byte) (signed []byte, mended bool, r *refusal) {
+	r = s.check(leaf, content)
 	if r == nil || r.reason != ReasonBadSignature {
-		return content, r
+		return content, false, r
 	}
 	missing := loneLFs(content)
 	if missing == 0 {
-		return nil, r
+		return nil, false, r
 	}
-	mended := make([]byte, 0, len(content)+missing)
+	signed = make([]byte, 0, len(content)+missing)
 	for i, c := range content {
 		if c == '\n' && (i == 0 || content[i-1] != '\r') {
-			mended = append(mended, '\r')
+			signed = append(signed, '\r')
 		}
-		mended = append(mended, c)
+		signed = append(signed, c)
 	}
-	return mended, s.check(leaf, mended)
+	return signed, true, s.check(leaf, signed)
 }
 
 // weak tells whether the signature rests on SHA-1.

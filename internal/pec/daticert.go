@@ -37,6 +37,17 @@ var (
 	failureTypes   = []string{"nessuno", "no-dest", "no-dominio", "virus", "altro"}
 )
 
+// How often each child may stand: "1", "?", "*" or "+", as in the DTD.
+var (
+	dtdRoot = map[string]string{"intestazione": "1", "dati": "1"}
+	dtdHead = map[string]string{"mittente": "1", "destinatari": "+", "risposte": "1", "oggetto": "?"}
+	dtdData = map[string]string{
+		"gestore-emittente": "1", "data": "1", "identificativo": "1", "msgid": "?",
+		"ricevuta": "?", "consegna": "?", "ricezione": "*", "errore-esteso": "?",
+	}
+	dtdMoment = map[string]string{"giorno": "1", "ora": "1"}
+)
+
 // parseDaticert reads certification data and holds it to the DTD: each element
 // where and as often as it may stand, no other elements and attributes. The
 // order of siblings is not looked at.
@@ -54,7 +65,7 @@ func parseDaticert(b []byte) (*daticert, error) {
 	d := &daticert{failure: "nessuno"}
 	r.attributes(root, map[string]*string{"tipo": &d.kind, "errore": &d.failure})
 	r.oneOf(d.failure, failureTypes)
-	top := r.children(root, map[string]string{"intestazione": "1", "dati": "1"})
+	top := r.children(root, dtdRoot)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -71,7 +82,7 @@ func parseDaticert(b []byte) (*daticert, error) {
 
 func (d *daticert) readHead(r *dtdReader, e *element) {
 	r.attributes(e, nil)
-	c := r.children(e, map[string]string{"mittente": "1", "destinatari": "+", "risposte": "1", "oggetto": "?"})
+	c := r.children(e, dtdHead)
 	d.sender = r.text(c["mittente"])
 	d.replyTo = r.text(c["risposte"])
 	d.subject = r.text(c["oggetto"])
@@ -87,10 +98,7 @@ func (d *daticert) readHead(r *dtdReader, e *element) {
 
 func (d *daticert) readData(r *dtdReader, e *element) {
 	r.attributes(e, nil)
-	c := r.children(e, map[string]string{
-		"gestore-emittente": "1", "data": "1", "identificativo": "1", "msgid": "?",
-		"ricevuta": "?", "consegna": "?", "ricezione": "*", "errore-esteso": "?",
-	})
+	c := r.children(e, dtdData)
 	d.provider = r.text(c["gestore-emittente"])
 	d.id = stripBrackets(r.text(c["identificativo"]))
 	d.msgid = r.text(c["msgid"])
@@ -110,7 +118,7 @@ func (d *daticert) readData(r *dtdReader, e *element) {
 	}
 	for _, t := range c["data"] {
 		r.attributes(t, map[string]*string{"zona": &d.zone})
-		day := r.children(t, map[string]string{"giorno": "1", "ora": "1"})
+		day := r.children(t, dtdMoment)
 		at, ok := parseMoment(r.text(day["giorno"]), r.text(day["ora"]), d.zone)
 		if !ok {
 			r.fail("date, time or zone can't be read")

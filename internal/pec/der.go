@@ -14,6 +14,11 @@ const maxDERDepth = 40
 //
 // Source: ITU-T X.690 §8.1.3.
 func toDER(ber []byte) (der, rest []byte, err error) {
+	tag, length, indefinite, body, err := readHeader(ber)
+	if err == nil && !indefinite && length <= len(body) && (tag&0x20 == 0 || !hasIndefinite(body[:length], 1)) {
+		end := len(ber) - len(body) + length
+		return ber[:end], ber[end:], nil
+	}
 	return convert(ber, 0)
 }
 

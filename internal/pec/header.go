@@ -9,7 +9,7 @@ import (
 // Limits of header blocks. Real envelopes stay under 64 kB with a few hundred
 // fields; what is beyond these is meant to hurt.
 const (
-	maxHeaderBytes     = 1 << 20
+	maxHeaderBytes     = 512 << 10
 	maxHeaderFields    = 10000
 	maxPartHeaderBytes = 256 << 10
 )
@@ -52,6 +52,7 @@ func scanHeader(raw []byte, maxBytes int, strict bool) (h header, body []byte, e
 	rest := raw
 	offset := 0
 	valueStart := 0 // of the newest field, in raw
+	h.fields = make([]field, 0, 16)
 	for first := true; len(rest) > 0; first = false {
 		end := bytes.IndexByte(rest, '\n')
 		next := end + 1
@@ -187,9 +188,14 @@ func asciiLower(c byte) byte {
 }
 
 func asciiLowerString(s string) string {
-	out := []byte(s)
-	for i, c := range out {
-		out[i] = asciiLower(c)
+	for i := 0; i < len(s); i++ {
+		if asciiLower(s[i]) != s[i] {
+			out := []byte(s)
+			for j := i; j < len(out); j++ {
+				out[j] = asciiLower(out[j])
+			}
+			return string(out)
+		}
 	}
-	return string(out)
+	return s
 }

@@ -36,6 +36,7 @@ type examination struct {
 
 	outer    header
 	content  []byte // the signed part, as signed
+	mended   bool   // content is a copy with its line ends mended
 	identity *identity
 	from     string // the address of From; "" when there is not exactly one
 	inside   contents
@@ -196,7 +197,7 @@ func (e *examination) verifyCMS(raw, content []byte) *refusal {
 	if e.identity.leaf == nil {
 		return refuse(ReasonBadSignature, "signer's certificate is not in the signature")
 	}
-	if e.content, r = s.checkMessage(e.identity.leaf, content); r != nil {
+	if e.content, e.mended, r = s.checkMessage(e.identity.leaf, content); r != nil {
 		return r
 	}
 	if s.weak() {
@@ -309,6 +310,10 @@ func (e *examination) attestReceipt() {
 func (e *examination) message(kind Kind) *Message {
 	d := e.inside.daticert
 	leaf := e.identity.leaf
+	original := e.inside.original
+	if !e.mended && !e.inside.decoded { // still a part of raw, which is the caller's
+		original = bytes.Clone(original)
+	}
 	return &Message{
 		Kind: kind, ID: d.id, MsgID: d.msgid,
 		Sender: d.sender, Mailbox: mailboxOf(d.sender), Recipients: d.recipients,
@@ -318,9 +323,9 @@ func (e *examination) message(kind Kind) *Message {
 		ExtendedError: d.extended, ErrorType: d.failure,
 		Signer: Signer{
 			Address: asciiLowerString(e.from), SPKI: e.identity.spki,
-			Subject: leaf.Subject.String(), NotAfter: leaf.NotAfter.UTC(),
+			Subject: e.identity.subject, NotAfter: leaf.NotAfter.UTC(),
 		},
-		Original: bytes.Clone(e.inside.original),
+		Original: original,
 	}
 }
 
@@ -328,6 +333,7 @@ func (e *examination) message(kind Kind) *Message {
 type contents struct {
 	daticert *daticert // nil when missing or broken
 	original []byte    // nil when missing
+	decoded  bool      // original is not a slice of the content
 	refusal  *refusal  // why an envelope with these contents is refused
 }
 
@@ -374,6 +380,7 @@ func readContents(content []byte) contents {
 		if c.original, err = originalOf(originals[0]); err != nil {
 			c.refusal = refuse(ReasonMalformed, "postacert.eml: %v", err)
 		}
+		c.decoded = !isIdentity(originals[0].encoding)
 	}
 	return c
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"mime/quotedprintable"
 	"strconv"
 	"strings"
@@ -201,23 +200,38 @@ func (p *scanner) skipCFWS() {
 
 // quoted reads a quoted string, p.i at its first quote.
 func (p *scanner) quoted() (string, bool) {
-	var b []byte
-	for p.i++; p.i < len(p.s); p.i++ {
-		switch c := p.s[p.i]; c {
+	p.i++
+	start := p.i
+	escaped := false
+	for ; p.i < len(p.s); p.i++ {
+		switch p.s[p.i] {
 		case '"':
+			value := p.s[start:p.i]
 			p.i++
-			return string(b), true
-		case '\\':
-			if p.i+1 < len(p.s) {
-				p.i++
-				b = append(b, p.s[p.i])
+			if escaped {
+				value = unquote(value)
 			}
-		default:
-			b = append(b, c)
+			return value, true
+		case '\\':
+			escaped = true
+			p.i++
 		}
 	}
+	p.i = len(p.s)
 	p.bad = true
 	return "", false
+}
+
+// unquote removes the backslash of quoted pairs.
+func unquote(s string) string {
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
 }
 
 func (p *scanner) parameter() (name, value string, ok bool) {
@@ -334,6 +348,7 @@ type part struct {
 	typ      mediaType
 	encoding string
 	body     []byte
+	names    []string // see partNames
 }
 
 // parsePart reads one part. Fields that steer decoding may occur once.
@@ -354,12 +369,13 @@ func parsePart(raw []byte) (part, error) {
 		}
 	}
 	p.encoding = firstToken(h.get("content-transfer-encoding"))
+	p.names = partNames(p)
 	return p, nil
 }
 
-// names returns every name that the part gives itself: the name of its type
+// partNames returns every name that the part gives itself: the name of its type
 // and the filename of its disposition, in all notations.
-func (p part) names() []string {
+func partNames(p part) []string {
 	list := p.typ.all("name")
 	if p.header.has("content-disposition") {
 		if d, err := parseMediaType(p.header.get("content-disposition")); err == nil {
@@ -367,16 +383,13 @@ func (p part) names() []string {
 		}
 	}
 	for i, n := range list {
-		if decoded, err := new(mime.WordDecoder).DecodeHeader(n); err == nil {
-			list[i] = decoded
-		}
-		list[i] = strings.Trim(list[i], " \t")
+		list[i] = strings.Trim(decodeWords(n), " \t")
 	}
 	return list
 }
 
 func (p part) named(name string) bool {
-	for _, n := range p.names() {
+	for _, n := range p.names {
 		if asciiEqualFold(n, name) {
 			return true
 		}

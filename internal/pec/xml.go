@@ -24,7 +24,7 @@ type element struct {
 // Limits: postacert, intestazione, dati, data are all levels that there are.
 const (
 	maxXMLDepth    = 4
-	maxXMLElements = 100000
+	maxXMLElements = 20000
 	maxXMLBytes    = 8 << 20
 )
 
@@ -246,14 +246,14 @@ func (p *xmlParser) element(depth int) (*element, error) {
 
 // content reads up to and including "</".
 func (p *xmlParser) content(e *element, depth int) error {
-	var text strings.Builder
+	var pieces []string // nearly always one
 	for {
 		switch {
 		case p.i >= len(p.s):
 			return p.fail("unfinished element")
 		case p.has("</"):
 			p.i += 2
-			e.text = strings.Trim(text.String(), " \t\r\n")
+			e.text = strings.Trim(strings.Join(pieces, ""), " \t\r\n")
 			if e.text != "" && (e.comments || len(e.children) > 0) {
 				return p.fail("text beside comments or elements")
 			}
@@ -264,7 +264,7 @@ func (p *xmlParser) content(e *element, depth int) error {
 			if !p.skipTo("]]>") {
 				return p.fail("unfinished CDATA")
 			}
-			text.Write(p.s[start : p.i-3])
+			pieces = append(pieces, string(p.s[start:p.i-3]))
 		case p.has("<!--"), p.has("<?"):
 			at := p.i
 			p.misc()
@@ -289,7 +289,7 @@ func (p *xmlParser) content(e *element, depth int) error {
 			if err != nil {
 				return err
 			}
-			text.WriteString(t)
+			pieces = append(pieces, t)
 			p.i += end
 		}
 	}
