@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pec-ingest/internal/vault"
 )
@@ -139,5 +142,96 @@ func TestVerifyFile(t *testing.T) {
 	}
 	if _, err := vault.VerifyFile(text); !errors.Is(err, vault.ErrForeign) {
 		t.Errorf("text: %v, want ErrForeign", err)
+	}
+}
+
+func TestSaveBackupAndRestore(t *testing.T) {
+	o := options(t)
+	v := mustOpen(t, o)
+	fill(t, v, 3)
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "backups")
+	backup := filepath.Join(dir, "vault-1.db")
+	save := func(w io.Writer) error { _, err := v.Backup(ctx, w); return err }
+	s, err := vault.SaveBackup(backup, save)
+	if err != nil || s.Clients != 3 {
+		t.Fatalf("SaveBackup: %+v, %v", s, err)
+	}
+	if info, err := os.Stat(backup); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("backup: %v, %v, want mode 0600", info.Mode(), err)
+	}
+	if _, err := vault.SaveBackup(backup, save); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a backup: %v, want ErrExist", err)
+	}
+	if _, err := vault.Restore(o.Path, backup); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over the vault: %v, want ErrExist", err)
+	}
+	// What is no whole vault gets no name.
+	for name, write := range map[string]func(io.Writer) error{
+		"cut":   func(w io.Writer) error { return v.View(ctx, func(*vault.Tx) error { return errors.New("cut") }) },
+		"empty": func(io.Writer) error { return nil },
+		"text":  func(w io.Writer) error { _, err := io.WriteString(w, "text"); return err },
+	} {
+		path := filepath.Join(dir, name+".db")
+		if _, err := vault.SaveBackup(path, write); err == nil {
+			t.Errorf("%s: saved", name)
+		}
+	}
+	names, _ := os.ReadDir(dir)
+	if len(names) != 1 {
+		t.Errorf("%d files, want the one good backup", len(names))
+	}
+	// The vault is lost.
+	v.Close()
+	if err := os.Remove(o.Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vault.Restore(o.Path, backup); err != nil {
+		t.Fatalf("Restore: %v", err)
+	}
+	o.Create = false
+	if got, err := read(mustOpen(t, o), mailboxOf(2)); got != passwordOf(2) || err != nil {
+		t.Errorf("restored password: %q, %v", got, err)
+	}
+}
+
+func TestNewestGoodBackup(t *testing.T) {
+	v := mustOpen(t, options(t))
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "backups")
+	if _, _, err := vault.NewestGoodBackup(dir, "*.db"); !errors.Is(err, vault.ErrNotFound) {
+		t.Errorf("no folder: %v, want ErrNotFound", err)
+	}
+	for i, name := range []string{"c.db", "a.db", "b.db"} { // written in this order
+		fill(t, v, i+1)
+		path := filepath.Join(dir, name)
+		_, err := vault.SaveBackup(path, func(w io.Writer) error { _, err := v.Backup(ctx, w); return err })
+		if err != nil {
+			t.Fatal(err)
+		}
+		when := now.Add(time.Duration(i) * time.Hour)
+		if err := os.Chtimes(path, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, s, err := vault.NewestGoodBackup(dir, "*.db")
+	if filepath.Base(path) != "b.db" || s.Clients != 3 || err != nil {
+		t.Errorf("got %q with %d clients, %v, want b.db with 3", path, s.Clients, err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[4096*3+100] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if vault.Inspect(bytes.NewReader(b), int64(len(b))) == nil {
+		clear(b[4096*4:])
+		_ = os.WriteFile(path, b, 0o600)
+	}
+	path, s, err = vault.NewestGoodBackup(dir, "*.db")
+	if filepath.Base(path) != "a.db" || s.Clients != 2 || err != nil {
+		t.Errorf("the newest damaged: got %q with %d clients, %v, want a.db with 2", path, s.Clients, err)
 	}
 }

@@ -52,15 +52,16 @@ var (
 	ErrAudit = errors.New("vault: audit chain broken")
 )
 
-// OpenError says to a person why a vault can't be opened and what to do.
-// Its Err is or wraps one of the sentinels above.
+// OpenError says to a person why a vault, a backup or a file with a secret
+// can't be opened and what to do. Its Err is or wraps one of the sentinels
+// above, or is the system's.
 type OpenError struct {
 	Path string
 	Hint string // one line that can be acted on; may be empty
 	Err  error
 }
 
-func (e *OpenError) Error() string { return fmt.Sprintf("opening vault %q: %v", e.Path, e.Err) }
+func (e *OpenError) Error() string { return fmt.Sprintf("opening %q: %v", e.Path, e.Err) }
 func (e *OpenError) Unwrap() error { return e.Err }
 
 func openError(path, hint string, err error) *OpenError {

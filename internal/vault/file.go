@@ -110,6 +110,9 @@ func openNew(path string, timeout time.Duration) (*os.File, error) {
 	if err := checkFolder(path); err != nil {
 		return nil, err
 	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fs.ErrExist
+	}
 	f, err := os.OpenFile(path+newSuffix, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making the file: %w", err)
@@ -125,17 +128,21 @@ func prepareNew(f *os.File, path string, timeout time.Duration) error {
 	if err := lock(f, false, timeout); err != nil {
 		return err
 	}
-	// Another process may have finished while this one waited for the lock;
-	// the file it held is then the vault.
-	if _, err := os.Lstat(path); err == nil {
-		return fs.ErrExist
-	}
 	ours, err := f.Stat()
 	if err != nil {
 		return err
 	}
+	// Another process may have finished while this one waited for the lock;
+	// the file it held is then the vault, or what became of it.
 	named, err := os.Lstat(path + newSuffix)
-	if err != nil || !os.SameFile(ours, named) {
+	same := err == nil && os.SameFile(ours, named)
+	if _, err := os.Lstat(path); err == nil {
+		if same {
+			_ = os.Remove(path + newSuffix)
+		}
+		return fs.ErrExist
+	}
+	if !same {
 		return ErrLocked
 	}
 	if err := f.Chmod(0o600); err != nil {

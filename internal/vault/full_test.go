@@ -87,6 +87,22 @@ func TestDiskFull(t *testing.T) {
 	}
 	o := options(t)
 	o.Path = filepath.Join(dir, "vault.db")
+
+	// Too full to make a vault: there is none, and the next start makes it.
+	rest := filepath.Join(dir, "rest")
+	if err := os.WriteFile(rest, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	if _, err := vault.Open(o); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("making a vault on a full disk: %v, want ENOSPC", err)
+	}
+	if _, err := os.Stat(o.Path); err == nil {
+		t.Error("half a vault was made")
+	}
+	if err := os.Remove(rest); err != nil {
+		t.Fatal(err)
+	}
+
 	v := mustOpen(t, o)
 	stored, err := fillUp(v)
 	if !errors.Is(err, syscall.ENOSPC) || stored < 5 {

@@ -122,7 +122,7 @@ func (k *keys) unseal(purpose string, l Label, sealed []byte) ([]byte, error) {
 		return nil, ErrNoIdentity
 	}
 	if len(sealed) == 0 {
-		return nil, damaged("sealed text is empty")
+		return nil, fmt.Errorf("%w: the secret was destroyed", ErrNotFound)
 	}
 	r, err := age.Decrypt(bytes.NewReader(sealed), k.identities...)
 	if err != nil {
@@ -191,7 +191,8 @@ func (v *Vault) Seal(l Label, s secret.Secret) ([]byte, error) {
 }
 
 // Unseal opens what Seal made for the same label. The caller wipes the Secret
-// when done. Errors: ErrNoIdentity, ErrWrongKey, ErrSwapped, ErrDamaged.
+// when done. Errors: ErrNoIdentity, ErrWrongKey, ErrSwapped, ErrDamaged, and
+// ErrNotFound for a sealed text that is no longer there.
 func (v *Vault) Unseal(l Label, sealed []byte) (secret.Secret, error) {
 	b, err := v.keys.unseal(purposeSecret, l, sealed)
 	if err != nil {

@@ -89,8 +89,8 @@ func TestSealedTextDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Unseal(fullLabel, nil); !errors.Is(err, vault.ErrDamaged) {
-		t.Errorf("nothing: %v, want ErrDamaged", err)
+	if _, err := v.Unseal(fullLabel, nil); !errors.Is(err, vault.ErrNotFound) {
+		t.Errorf("nothing: %v, want ErrNotFound", err)
 	}
 	for n := range len(sealed) {
 		if _, err := v.Unseal(fullLabel, sealed[:n]); err == nil {

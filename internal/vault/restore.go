@@ -1,0 +1,92 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// SaveBackup writes a backup file: write gives its bytes (Vault.Backup here,
+// or the stream of a daemon), which are checked as VerifyFile does before the
+// file gets its name. It never overwrites (fs.ErrExist). The file is 0600; its
+// folder is made 0700 if there is none.
+func SaveBackup(path string, write func(io.Writer) error) (Summary, error) {
+	var s Summary
+	f, err := openNew(path, DefaultLockTimeout)
+	if err != nil {
+		return s, explain(path, err)
+	}
+	defer f.Close()
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err == nil {
+		s, err = summarize(f, info.Size())
+	}
+	if err == nil {
+		err = publish(path)
+	}
+	if err != nil {
+		_ = os.Remove(path + newSuffix)
+		return Summary{}, explain(path, err)
+	}
+	return s, nil
+}
+
+// Restore makes the vault at path from a backup. The backup is checked before
+// and the copy after; a vault that is there is never overwritten
+// (fs.ErrExist): it is for a person to move it away.
+func Restore(path, backup string) (Summary, error) {
+	if _, err := VerifyFile(backup); err != nil {
+		return Summary{}, err
+	}
+	return SaveBackup(path, func(w io.Writer) error {
+		f, err := os.Open(backup)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	})
+}
+
+// NewestGoodBackup looks through the folder's files that match pattern
+// ("*.db") and returns the one last written that VerifyFile finds good.
+// ErrNotFound: none is.
+func NewestGoodBackup(dir, pattern string) (path string, s Summary, err error) {
+	paths, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		return "", s, fmt.Errorf("looking for backups: %w", err)
+	}
+	type file struct {
+		path string
+		info fs.FileInfo
+	}
+	var files []file
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", s, fmt.Errorf("looking for backups: %w", err)
+		}
+		if err == nil && info.Mode().IsRegular() {
+			files = append(files, file{p, info})
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return b.info.ModTime().Compare(a.info.ModTime()) })
+	for _, f := range files {
+		if s, err := VerifyFile(f.path); err == nil {
+			return f.path, s, nil
+		}
+	}
+	return "", Summary{}, ErrNotFound
+}
