@@ -36,6 +36,7 @@ type cli struct {
 	Get      getCmd      `cmd:"" help:"Print the current password of a mailbox, for PassCmd and the like."`
 	Set      setCmd      `cmd:"" help:"Store a password read from standard input, after trying it."`
 	Use      useCmd      `cmd:"" help:"Go back to a version, after trying it."`
+	Report   reportCmd   `cmd:"" help:"Tell that a password was refused; it is tried at most once an hour."`
 	History  historyCmd  `cmd:"" help:"The versions of a mailbox: where each came from, why it ended."`
 	Due      dueCmd      `cmd:"" help:"What the warnings run would send; sends nothing."`
 	Review   reviewCmd   `cmd:"" help:"What waits for a person."`

@@ -108,11 +108,12 @@ func (c *reviewApproveCmd) Run(ctx context.Context, env *environment) error {
 type reviewRejectCmd struct {
 	N      int    `arg:"" help:"Which item."`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+	Tell   bool   `help:"Send the reason to the client."`
 }
 
 func (c *reviewRejectCmd) Run(ctx context.Context, env *environment) error {
 	return env.with(ingest.Writing, func(s *ingest.Service) error {
-		if err := s.ReviewReject(ctx, actor(), c.N, c.Reason, time.Now()); err != nil {
+		if err := s.ReviewReject(ctx, actor(), c.N, c.Reason, c.Tell, time.Now()); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(env.stdout, "item %d: rejected\n", c.N)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"pec-ingest/internal/notify"
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/secret"
@@ -159,13 +160,18 @@ func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) 
 	if expires.IsZero() && sub.Stated.After(s.today(now)) {
 		expires = sub.Stated
 	}
-	res, err := s.Set(ctx, SetRequest{Actor: a.Actor, Mailbox: mailbox, Login: login, Expires: expires,
+	// The password is as old as the letter: counted from today it would be
+	// warned of too late.
+	res, err := s.Set(ctx, SetRequest{Actor: a.Actor, Mailbox: mailbox, Login: login, Expires: expires, Issued: sub.SentAt,
 		Source: fmt.Sprintf("review %d", a.N), Secret: password}, now)
 	if err != nil {
 		return res, err
 	}
-	outcome := OutcomeAccepted
-	return res, s.decide(ctx, a.Actor, a.N, "approved", outcome, res.Version, now)
+	d := decision{actor: a.Actor, what: "approved", outcome: OutcomeAccepted, version: res.Version, mailbox: mailbox, login: res.Login}
+	if res.State != VersionUnverified {
+		d.reply = notify.KindAccepted
+	}
+	return res, s.decide(ctx, a.N, d, now)
 }
 
 func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
@@ -184,12 +190,30 @@ func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
 }
 
 // ReviewReject puts an item aside; its letter and candidates are destroyed.
-func (s *Service) ReviewReject(ctx context.Context, actor string, n int, reason string, now time.Time) error {
-	return s.decide(ctx, actor, n, "rejected: "+safetext.Line(reason), OutcomeRejected, 0, now)
+// With tell the client is told the reason.
+func (s *Service) ReviewReject(ctx context.Context, actor string, n int, reason string, tell bool, now time.Time) error {
+	reason = safetext.Line(reason)
+	d := decision{actor: actor, what: "rejected: " + reason, outcome: OutcomeRejected, reason: reason}
+	if tell {
+		if reason == "" {
+			return usage("a client can't be told a reason that is not given").hint("--reason TEXT")
+		}
+		d.reply = notify.KindRejected
+	}
+	return s.decide(ctx, n, d, now)
+}
+
+// decision is what a person decided on an item.
+type decision struct {
+	actor, what, outcome string
+	version              int         // that was stored, 0 none
+	mailbox, login       string      // of that version
+	reply                notify.Kind // "" = none
+	reason               string      // told to the client
 }
 
 // decide closes an item, once: who comes second is told who was first.
-func (s *Service) decide(ctx context.Context, actor string, n int, decision, outcome string, version int, now time.Time) error {
+func (s *Service) decide(ctx context.Context, n int, d decision, now time.Time) error {
 	return s.vault.Update(ctx, func(tx *vault.Tx) error {
 		r, ok, err := tx.Review(n)
 		if err != nil {
@@ -201,24 +225,42 @@ func (s *Service) decide(ctx context.Context, actor string, n int, decision, out
 		if err := undecided(r); err != nil {
 			return err
 		}
-		r.DecidedAt, r.DecidedBy, r.Decision = now.UTC().Truncate(time.Second), actor, decision
+		r.DecidedAt, r.DecidedBy, r.Decision = now.UTC().Truncate(time.Second), d.actor, d.what
 		r.Letter, r.LetterLabel = nil, vault.Label{}
 		if err := tx.PutReview(r); err != nil {
 			return err
 		}
-		sub, ok, err := tx.Submission(r.SubmissionID)
-		if err != nil {
+		if err := s.settleDecided(tx, r, d); err != nil {
 			return err
 		}
-		if ok {
-			sub.Version = version
-			if err := s.putSettled(tx, sub, outcome); err != nil {
-				return err
-			}
-		}
-		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "review.decided", Mailbox: r.Mailbox, Login: r.Login, Version: version,
-			Detail: fmt.Sprintf("n=%d %s", n, decision)})
+		return tx.Audit(vault.AuditEntry{Actor: d.actor, Event: "review.decided", Mailbox: r.Mailbox, Login: r.Login, Version: d.version,
+			Detail: fmt.Sprintf("n=%d %s", n, d.what)})
 	})
+}
+
+// settleDecided gives the submission its outcome and queues the answer.
+func (s *Service) settleDecided(tx *vault.Tx, r vault.Review, d decision) error {
+	sub, ok, err := tx.Submission(r.SubmissionID)
+	if err != nil || !ok {
+		return err
+	}
+	sub.Version = d.version
+	if err := s.putSettled(tx, sub, d.outcome); err != nil || d.reply == "" {
+		return err
+	}
+	client, listed, err := tx.Client(firstOf(d.mailbox, r.Mailbox))
+	if err != nil || !listed || !client.RemovedAt.IsZero() {
+		return err
+	}
+	var v vault.Version
+	if d.version > 0 {
+		if v, _, err = tx.Version(d.mailbox, d.login, d.version); err != nil {
+			return err
+		}
+	}
+	data := s.dataFor(client, sub.Signer, v)
+	data.Reason = d.reason
+	return s.queue(tx, causeReply+sub.ID+"/"+string(d.reply), d.reply, client, client.Mailbox, data, priorityReply)
 }
 
 func undecided(r vault.Review) error {

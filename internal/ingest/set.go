@@ -19,7 +19,8 @@ type SetRequest struct {
 	Actor   string // who enters it
 	Mailbox string
 	Login   string    // "" = the client's
-	Expires time.Time // day; zero = today + validity
+	Expires time.Time // day; zero = Issued + validity
+	Issued  time.Time // since when it is known to exist; zero = now
 	Source  string    // how it came, free text
 	Secret  secret.Secret
 }
@@ -129,8 +130,12 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, mailbox, login 
 }
 
 func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client, login string, result probe.Result, addr string, now time.Time) (SetResult, error) {
+	issued := now
+	if !r.Issued.IsZero() && r.Issued.Before(now) {
+		issued = r.Issued.UTC()
+	}
 	days := s.validityOf(c, "")
-	expires, from, _ := schedule.Expiry(now, r.Expires, days, s.policy)
+	expires, from, _ := schedule.Expiry(issued, r.Expires, days, s.policy)
 	if !r.Expires.IsZero() && !expires.Equal(r.Expires) {
 		return SetResult{}, usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly))
 	}
@@ -152,7 +157,7 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 			source += ": " + safetext.Line(r.Source)
 		}
 		signer := cred.Signer
-		s0 := vault.Submission{ID: source, Mailbox: c.Mailbox, Login: login, SentAt: now, Stated: r.Expires, Signer: signer}
+		s0 := vault.Submission{ID: source, Mailbox: c.Mailbox, Login: login, SentAt: issued, Stated: r.Expires, Signer: signer}
 		if same {
 			v, _, err = p.confirmVersion(tx, &cred, s0, a)
 			if err == nil && !r.Expires.IsZero() {

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pec-ingest/internal/ingest"
+)
+
+type reportCmd struct {
+	Mailbox string `arg:"" help:"Whose password."`
+	Refused bool   `required:"" help:"It was refused."`
+	Login   string `help:"Which login, where the mailbox has several."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *reportCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Writing, func(s *ingest.Service) error {
+		r, err := s.ReportRefused(ctx, actor(), c.Mailbox, c.Login, time.Now())
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, r)
+		}
+		answer := r.Probe
+		if answer == "" {
+			answer = "not tried again within the hour"
+		}
+		_, err = fmt.Fprintf(env.stdout, "%s: version %d is %s (%s)\n", r.Mailbox, r.Version, r.State, answer)
+		return err
+	})
+}

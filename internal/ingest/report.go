@@ -1,0 +1,68 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"pec-ingest/internal/probe"
+	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/vault"
+)
+
+// ReportResult says what followed from a program's report.
+type ReportResult struct {
+	Mailbox string `json:"mailbox"`
+	Version int    `json:"version"`
+	State   string `json:"state"`
+	Probe   string `json:"probe"` // "" = not tried again so soon
+}
+
+// ReportRefused: a program tells that the password it got was refused. It is
+// tried at most once a version and hour; the state follows from the answer,
+// not from the report.
+func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login string, now time.Time) (ReportResult, error) {
+	k, err := s.pick(ctx, mailbox, login)
+	if err != nil {
+		return ReportResult{}, err
+	}
+	if k.version.N == 0 {
+		return ReportResult{}, notFound("no password of %s is stored", k.client.Mailbox)
+	}
+	now = now.UTC().Truncate(time.Second)
+	res := ReportResult{Mailbox: k.client.Mailbox, Version: k.version.N}
+	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "credential.reported", Mailbox: k.client.Mailbox, Login: k.cred.Login, Version: k.version.N})
+	})
+	if err != nil {
+		return res, err
+	}
+	if s.cfg.Probe.Enabled && !k.cred.Refused && now.Sub(k.cred.LastCheck.At) >= time.Hour {
+		result, err := s.checkReported(ctx, k, now)
+		if err != nil {
+			return res, err
+		}
+		res.Probe = string(result.Outcome)
+	}
+	if k, err = s.pick(ctx, k.client.Mailbox, k.cred.Login); err != nil {
+		return res, err
+	}
+	res.State = schedule.StateOf(s.facts(k), s.today(now), s.policy)
+	return res, nil
+}
+
+// checkReported tries the one password that was reported.
+func (s *Service) checkReported(ctx context.Context, k known, now time.Time) (probe.Result, error) {
+	target, providerID, ok, err := s.storedTarget(k.client, k.version)
+	if err != nil || !ok {
+		return probe.Result{}, err
+	}
+	c := stored{k.cred, k.version, k.client, target, providerID}
+	result, tried, err := s.checkOne(ctx, c, now)
+	if err != nil || !tried {
+		return probe.Result{}, err
+	}
+	if result.Outcome == probe.Refused {
+		err = s.closeCheck(ctx, c, now, false)
+	}
+	return result, err
+}
