@@ -105,7 +105,10 @@ func (v *verdict) rate(h *hit) (score int, past bool, why []string) {
 	if !f.about() && h.label == "" {
 		cap(60, "no-word")
 	}
-	if h.weak {
+	switch {
+	case h.weak && h.link == linkNear:
+		cap(45, "looks-ordinary") // never a rival
+	case h.weak:
 		cap(58, "looks-ordinary")
 	}
 	if h.unknown {
@@ -231,6 +234,9 @@ func (v *verdict) stateOf() State {
 		}
 	}
 	if len(live) > 0 {
+		if live[0].heed(v.facts.explained) {
+			v.notes = append(v.notes, NoteExplained)
+		}
 		v.groups = append(live, others(v.groups, live)...)
 		best := live[0]
 		lone := len(live) == 1

@@ -18,10 +18,11 @@ type facts struct {
 	future    bool
 	question  bool
 	reply     bool
-	bare      bool // nothing but one value, greeting and closing aside
+	bare      bool // nothing but one value that mixes cases and digits, greeting and closing aside
 	dots      bool // sentences end with dots
 	escapes   bool
 	ownWords  int
+	explained []explanation // characters of the password that the writer names
 	image     bool
 	attached  bool
 }
@@ -66,11 +67,13 @@ func (f facts) intends() bool {
 func (l *letter) gather(body, attached []text) facts {
 	f := facts{image: l.images > 0, attached: l.docs > 0}
 	sub := l.subject.lines[0].words
-	f.subject = lex.has(sub, "password", "app") || anyPasswordWord(sub)
-	f.otherSubj = lex.has(sub, "other") && !lex.has(sub, "app", "mail", "mailweak")
-	f.app = lex.has(sub, "app")
-	f.extend = lex.has(sub, "extend")
+	said := lex.says(sub)
+	f.subject = said["password"] || said["app"]
+	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
+	f.app = said["app"]
+	f.extend = said["extend"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
+	f.other = f.otherSubj || l.archives > 0
 	dotted, undotted, values, lines := 0, 0, 0, 0
 	texts := append(append([]text{}, body...), attached...)
 	for ti := range texts {
@@ -82,7 +85,8 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			w := line.words
 			if line.zone == zoneQuoted {
-				f.thread = f.thread || lex.has(w, "app", "password")
+				said := lex.says(w)
+				f.thread = f.thread || said["app"] || said["password"]
 				f.reply = true
 				continue
 			}
@@ -91,8 +95,9 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			f.escapes = f.escapes || strings.Contains(line.text, `\*`) || strings.Contains(line.text, `\_`) || strings.Contains(line.text, `\.`) || strings.Contains(line.text, `\-`)
 			if line.zone == zoneSignature {
-				f.app = f.app || lex.has(w, "app")
-				f.password = f.password || lex.has(w, "password", "app")
+				said := lex.says(w)
+				f.app = f.app || said["app"]
+				f.password = f.password || said["password"] || said["app"]
 				continue
 			}
 			f.ownWords += len(w)
@@ -100,7 +105,9 @@ func (l *letter) gather(body, attached []text) facts {
 			if line.zone == zoneOwn && !isGreeting(*line) {
 				lines++
 				if n, ok := aloneOn(line); ok && line.toks[n].kind == kindStrong {
-					values++
+					if core := line.toks[n].core; core != strings.ToLower(core) || hasSpecial(core) {
+						values++
+					}
 				} else if len(w) >= 4 && !hasStrong(line) {
 					if strings.HasSuffix(strings.TrimSpace(line.text), ".") {
 						dotted++
@@ -126,35 +133,51 @@ func hasStrong(l *line) bool {
 }
 
 func (f *facts) addLine(w []string) {
-	f.password = f.password || anyPasswordWord(w)
+	said := lex.says(w)
+	own := said["password"] || said["app"]
+	f.app = f.app || said["app"]
+	f.password = f.password || own || said["code"] && said["mail"]
+	f.extend = f.extend || said["extend"]
+	f.undone = f.undone || said["undone"]
+	f.done = f.done || said["done"]
+	f.future = f.future || said["future"] && (own || contains(w, "ve"))
+	f.mail = f.mail || said["mail"]
+	f.mailweak = f.mailweak || said["mailweak"]
+	f.other = f.other || said["other"] || own && said["otherhere"]
+	f.explained = append(f.explained, explanations(w)...)
+}
+
+// explanation is what a writer says of one character: that it is a small L,
+// a zero, …, perhaps where.
+type explanation struct {
+	chars string // the characters that it may be
+	place int    // from 1; 99 is the last; 0 not said
+}
+
+func explanations(w []string) []explanation {
+	kinds := map[section]string{"letter-l": "l", "letter-i": "I", "letter-o": "Oo", "digit-0": "0", "digit-1": "1"}
+	var out []explanation
+	place, since := 0, 0
 	for i := 0; i < len(w); {
 		p, ok := lex.longest(w[i:])
+		since++
+		if since > 5 {
+			place = 0
+		}
 		if !ok {
 			i++
 			continue
 		}
 		i += len(p.words)
-		f.app = f.app || p.is("app")
-		f.password = f.password || p.is("password", "app")
-		f.extend = f.extend || p.is("extend")
-		f.undone = f.undone || p.is("undone")
-		f.done = f.done || p.is("done")
-		f.future = f.future || p.is("future")
-		if p.is("neutral") {
-			f.mailweak = f.mailweak || true
-			continue
-		}
-		f.mail = f.mail || p.is("mail")
-		f.mailweak = f.mailweak || p.is("mailweak")
-		f.other = f.other || p.is("other")
-	}
-}
-
-func anyPasswordWord(w []string) bool {
-	for _, x := range w {
-		if passwordWord(x) {
-			return true
+		for _, s := range p.sections {
+			if n, ok := strings.CutPrefix(string(s), "ordinal"); ok {
+				place, since = num(n), 0
+			}
+			if chars := kinds[s]; chars != "" {
+				out = append(out, explanation{chars, place})
+				place = 0
+			}
 		}
 	}
-	return false
+	return out
 }

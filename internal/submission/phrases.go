@@ -143,6 +143,27 @@ func (l *lexicon) has(words []string, want ...section) bool {
 	return false
 }
 
+// says collects what words say: the sections of all phrases, the longest
+// first, none within another.
+func (l *lexicon) says(words []string) map[section]bool {
+	out := map[section]bool{}
+	for i := 0; i < len(words); {
+		p, ok := l.longest(words[i:])
+		if !ok {
+			if passwordWord(words[i]) {
+				out["password"] = true
+			}
+			i++
+			continue
+		}
+		i += len(p.words)
+		for _, s := range p.sections {
+			out[s] = true
+		}
+	}
+	return out
+}
+
 // splitWords cuts text into folded words: at blanks, apostrophes, hyphens,
 // slashes, dots and other punctuation. "e-mail" and "wi-fi" are one word, and
 // "è" or "e'" is "e'".

@@ -17,6 +17,7 @@ type letter struct {
 	names    map[string]bool
 	images   int
 	docs     int
+	archives int // among docs
 	messages int
 	notes    []string
 	mentions []mention // the dates found, see dates
@@ -80,6 +81,9 @@ func open(original []byte, subject, sender string) *letter {
 			l.images++
 		default:
 			l.docs++
+			if archiveName(p.name) {
+				l.archives++
+			}
 		}
 	}
 	return l
@@ -93,6 +97,11 @@ func imageName(name string) bool {
 		}
 	}
 	return false
+}
+
+func archiveName(name string) bool {
+	low := strings.ToLower(name)
+	return strings.HasSuffix(low, ".zip") || strings.HasSuffix(low, ".rar") || strings.HasSuffix(low, ".7z")
 }
 
 func (l *letter) addText(p part, s string, file bool, n int) {

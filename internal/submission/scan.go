@@ -39,6 +39,7 @@ type hit struct {
 type context struct {
 	label   section
 	inherit bool // the label belongs to an earlier value of the sentence
+	labelAt int  // how many words were read when the label ended
 	hard    bool // a colon or an arrow after the label
 	soft    bool // "is" after the label
 	gap     int  // plain words since label, colon or "is"
@@ -325,7 +326,9 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 			h.link = linkDirect // "password per outlook Xy12ab"
 		}
 	}
-	if h.link == linkNone && c.label == "" && c.gap <= 2 && lex.has(c.words, "is", "new", "old") {
+	if h.link == linkNone && c.label == "" && (c.gap <= 2 && lex.has(c.words, "is", "new", "old") ||
+		c.hard && c.gap == 0 && c.plain <= 6 && knownWord(strings.Join(c.words, " ")) ||
+		l.zone == zoneOwn && tok.kind == kindStrong && c.plain <= 3 && knownWord(strings.Join(c.words, " "))) {
 		h.link = linkNear // "ecco la nuova: …", "la vecchia era …"
 	}
 	n := 1
@@ -348,6 +351,11 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	}
 	s.after(t, index, i+n, &h)
 	s.finish(t, &h, l.toks[i+n-1].s, in)
+	if h.example && !h.isNew {
+		// The label still waits for its value.
+		*c = context{label: c.label, hard: l.toks[i+n-1].colon, mailbox: c.mailbox}
+		return n
+	}
 	*c = context{label: c.label, inherit: true, opened: c.opened && !l.toks[i+n-1].shut, mailbox: ""}
 	s.mailbox = ""
 	return n
@@ -379,7 +387,7 @@ func (s *scanner) runLength(l *line, i int) int {
 	n := 1
 	for i+n < len(l.toks) && n < 16 {
 		prev := l.toks[i+n-1]
-		if prev.comma || prev.stop && !prev.quest || endsValue(l, i+n) || s.names[strings.ToLower(l.toks[i+n].core)] || countsSomething(l, i+n) {
+		if prev.comma || prev.colon || prev.shut || prev.stop && !prev.quest || endsValue(l, i+n) || s.names[strings.ToLower(l.toks[i+n].core)] || countsSomething(l, i+n) {
 			break
 		}
 		n++
@@ -471,7 +479,7 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	} else {
 		c.gap++
 		low := strings.ToLower(tok.core)
-		if c.ours() && !c.hard && tok.kind != kindOther && !knownWord(low) && !s.names[low] {
+		if c.ours() && !c.hard && tok.kind != kindOther && len(low) > 2 && c.gap <= 3 && !knownWord(low) && !s.names[low] && !ordinary(low) {
 			c.unknown++
 		}
 	}
@@ -484,11 +492,20 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	return n
 }
 
-// endSentence forgets the sentence, but not a label that has no value yet.
+// endSentence forgets the sentence, but not a label that has no value yet, nor
+// that it was a label for something else.
 func (c *context) endSentence() {
-	waits := c.ours() && !c.inherit && (c.hard || c.soft)
-	if !waits {
+	if !c.ours() || c.inherit {
 		*c = context{mailbox: c.mailbox}
+		return
+	}
+	if c.hard || c.soft {
+		return
+	}
+	c.gap += 3
+	c.unknown = 0
+	if !lex.has(c.words, "other", "otherhere", "webmail") {
+		c.words = nil
 	}
 }
 
@@ -524,4 +541,5 @@ func (c *context) setLabel(to section) {
 	c.label, c.inherit = to, false
 	c.hard, c.soft = false, false
 	c.gap, c.unknown = 0, 0
+	c.labelAt = len(c.words)
 }

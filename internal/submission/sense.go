@@ -1,5 +1,7 @@
 package submission
 
+import "strings"
+
 // fill judges a value by the words before it.
 func (s *scanner) fill(h *hit, c *context, l *line) {
 	h.label = c.label
@@ -39,7 +41,8 @@ func (s *scanner) fill(h *hit, c *context, l *line) {
 	}
 	h.mail = mail > 0
 	h.webmail = at["webmail"] > 0 && c.label != "app"
-	h.other = at["other"] > 0
+	here := at["otherhere"] // "password del computer", "computer: password"
+	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3
 }
 
 // after judges a value by the words behind it: "… doesn't work any more",
@@ -88,7 +91,7 @@ func (s *scanner) after(t *text, index, from int, h *hit) {
 			h.label, h.link = "password", linkNear
 		}
 	}
-	if lex.has(w, "other") && !lex.has(w, "neutral") {
+	if lex.has(w, "other", "otherhere") && !lex.has(w, "neutral") {
 		h.other = true
 	}
 	if lex.has(w, "webmail") && !h.mail && !lex.has(w, "neutral") {
@@ -118,4 +121,40 @@ func toLowerASCII(s string) string {
 		}
 	}
 	return string(b)
+}
+
+// lookalikes are the characters that people explain to each other.
+const lookalikes = "lI1O0o"
+
+// heed compares a value with what the writer says of its characters. If they
+// name one that it doesn't have, it was mistyped: every reading with one
+// lookalike exchanged is possible.
+func (g *group) heed(said []explanation) bool {
+	first := g.forms[0]
+	wrong := ""
+	for _, e := range said {
+		at := first
+		switch n := e.place; {
+		case n == 99:
+			at = first[len(first)-1:]
+		case n > 0 && n <= len(first):
+			at = first[n-1 : n]
+		}
+		if !strings.ContainsAny(at, e.chars) {
+			wrong += e.chars[:1]
+		}
+	}
+	if wrong == "" {
+		return false
+	}
+	g.doubtful = true
+	g.why = append(g.why, "explanation-differs")
+	for i := 0; i < len(first) && len(g.forms) < 8; i++ {
+		if strings.Contains(lookalikes, first[i:i+1]) {
+			for j := 0; j < len(wrong); j++ {
+				g.forms = append(g.forms[:len(g.forms):len(g.forms)], first[:i]+wrong[j:j+1]+first[i+1:])
+			}
+		}
+	}
+	return true
 }

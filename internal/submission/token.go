@@ -38,6 +38,7 @@ var connectors = map[string]bool{":": true, "=": true, "->": true, "=>": true, "
 	":-": true, "::": true, "➔": true, "➡": true, "...": true, "…": true, "|": true}
 
 var (
+	reElided = regexp.MustCompile(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
 	reMail   = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
 	reLink   = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
 	reDate   = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
@@ -64,6 +65,9 @@ func tokenize(line string) []token {
 			afterColon := len(toks) > 0 && toks[len(toks)-1].colon // "id:3kX" is then a password
 			if label, value, ok := cutLabel(f); ok && !afterColon {
 				pieces = []string{label, value}
+			}
+			if m := reElided.FindStringSubmatch(f); m != nil && reDate.MatchString(stripped(m[2])) {
+				pieces = m[1:]
 			}
 			for pi, p := range pieces {
 				t := newToken(p)
@@ -274,7 +278,7 @@ func pronounceable(low string) bool {
 			return false
 		}
 	}
-	return vowels*4 >= len([]rune(low))
+	return vowels*5 >= len([]rune(low))
 }
 
 // knownWord asks the word lists; endings of Italian words are forgiven.
@@ -297,6 +301,20 @@ func inflected(w string) bool {
 			if lex.words[w[:len(w)-cut]+end] {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// ordinary tells whether an unknown word has an ending of the language.
+func ordinary(low string) bool {
+	if len(low) < 6 {
+		return false
+	}
+	for _, end := range []string{"ata", "ato", "ati", "ate", "are", "ere", "ire", "ando", "endo", "ita", "ito", "iti", "ite", "uta", "uto",
+		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ala", "alo", "ela", "sta", "sto", "ing", "ed", "tion", "ly"} {
+		if strings.HasSuffix(low, end) {
+			return true
 		}
 	}
 	return false

@@ -169,7 +169,7 @@ func unbalanced(s string, in setting) (string, bool) {
 		} else {
 			doubt = true
 		}
-	case '"', '\'', '`', '<':
+	case '"', '\'', '`':
 		doubt = true
 	case '-', '*', '_', '>':
 		doubt = in.alone // a bullet without its blank?
