@@ -1,0 +1,25 @@
+package ingest
+
+import (
+	"time"
+
+	"pec-ingest/internal/vault"
+)
+
+// Step is a step of a plan, for the tests.
+type Step struct{ ID, Do, Reason string }
+
+// PlanGroup is planGroup.
+func PlanGroup(subs []vault.Submission, sinceAt time.Time, sinceID string, probing bool) []Step {
+	var out []Step
+	for _, s := range planGroup(subs, order{sinceAt, sinceID}, probing) {
+		out = append(out, Step{s.sub.ID, s.do, s.reason})
+	}
+	return out
+}
+
+// MassRefusal is massRefusal.
+var MassRefusal = massRefusal
+
+// NextTry is nextTry.
+var NextTry = nextTry
