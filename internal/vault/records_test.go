@@ -403,3 +403,36 @@ func TestChangeWhileListing(t *testing.T) {
 		})
 	})
 }
+
+func TestLists(t *testing.T) {
+	onStores(t, func(t *testing.T, v *vault.Vault) {
+		long := "warning/" + strings.Repeat("x", 300)
+		update(t, v, func(tx *vault.Tx) error {
+			_, _, err := tx.Queue(vault.Outgoing{Cause: "reply/1", State: vault.OutSent})
+			return errors.Join(err,
+				tx.PutCredential(vault.Credential{Mailbox: "b@x", Login: "b@x"}),
+				tx.PutCredential(vault.Credential{Mailbox: "a@x", Login: "2"}),
+				tx.PutCredential(vault.Credential{Mailbox: "a@x", Login: "1"}),
+				tx.PutSubmission(vault.Submission{ID: "2", Stage: vault.StageSettled, Filed: "kept"}),
+				tx.PutSubmission(vault.Submission{ID: "1"}),
+				tx.MarkCause("warning/b", ""), tx.MarkCause("warning/a", ""), tx.MarkCause(long, ""),
+				tx.MarkCause("other", ""), tx.MarkCause("sha256:x", ""))
+		})
+		view(t, v, func(tx *vault.Tx) error {
+			var got []string
+			note := func(s string) error { got = append(got, s); return nil }
+			err := errors.Join(
+				tx.Credentials(func(c vault.Credential) error { return note(c.Mailbox + " " + c.Login) }),
+				tx.Submissions(func(s vault.Submission) error { return note(s.ID) }),
+				tx.AllOutgoing(func(o vault.Outgoing) error { return note(o.Cause + " " + o.State) }),
+				tx.Causes("warning/", note),
+				note("all:"), tx.Causes("", note))
+			want := []string{"a@x 1", "a@x 2", "b@x b@x", "1", "2", "reply/1 queued", "warning/a", "warning/b", long,
+				"all:", "other", "reply/1"}
+			if len(got) != len(want)+4 || !cmp.Equal(got[:len(want)], want) {
+				t.Errorf("got  %q\nwant %q and four causes more", got, want)
+			}
+			return err
+		})
+	})
+}

@@ -93,16 +93,19 @@ const maxID = 200
 // idKey is the key for an identifier that others chose: long ones and those
 // with control characters are hashed.
 func idKey(table, id string) (string, error) {
-	plain := len(id) <= maxID
+	plain := len(id) <= maxID && !strings.HasPrefix(id, hashedID)
 	for i := 0; plain && i < len(id); i++ {
 		plain = id[i] >= ' ' && id[i] != 0x7f
 	}
 	if !plain {
 		h := sha256.Sum256([]byte(id))
-		id = "sha256:" + hex.EncodeToString(h[:])
+		id = hashedID + hex.EncodeToString(h[:])
 	}
 	return join(table, id)
 }
+
+// hashedID marks an identifier that stands hashed in its key.
+const hashedID = "sha256:"
 
 // Job returns when the job last ran.
 func (tx *Tx) Job(name string) (time.Time, bool, error) {

@@ -2,11 +2,13 @@ package vault
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
 // causeRecord is what stands under cause/: when, and what its maker noted.
 type causeRecord struct {
+	Cause string    `json:"cause"`
 	At    time.Time `json:"at,omitzero"`
 	Value string    `json:"value,omitempty"`
 }
@@ -115,5 +117,25 @@ func (tx *Tx) MarkCause(cause, value string) error {
 	if err != nil {
 		return err
 	}
-	return put(tx, key, causeRecord{At: second(tx.now()), Value: value})
+	return put(tx, key, causeRecord{Cause: cause, At: second(tx.now()), Value: value})
+}
+
+// Causes calls fn with each marked cause that begins with prefix. Those that
+// stand hashed (longer than 200 bytes) come last.
+func (tx *Tx) Causes(prefix string, fn func(cause string) error) error {
+	err := each(tx, "cause/"+prefix, func(r causeRecord) error {
+		if !strings.HasPrefix(r.Cause, prefix) {
+			return nil // hashed, and prefix asks for those
+		}
+		return fn(r.Cause)
+	})
+	if err != nil || strings.HasPrefix(hashedID, prefix) {
+		return err
+	}
+	return each(tx, "cause/"+hashedID, func(r causeRecord) error {
+		if !strings.HasPrefix(r.Cause, prefix) {
+			return nil
+		}
+		return fn(r.Cause)
+	})
 }
