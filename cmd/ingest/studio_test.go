@@ -1,0 +1,389 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pec-ingest/internal/pectest"
+	"pec-ingest/internal/servertest"
+)
+
+// The cast of the tests. Addresses end in ".example": nobody's.
+const (
+	studioPEC = "studio@pec.studio.example"
+	signerPEC = "posta-certificata@pec.gestore.example"
+	inboxPass = "St€dio \"Pass\\word\" 1"
+
+	rossi   = "rossi@pec.gestore.example"
+	bianchi = "bianchi@pec.gestore.example"
+	verdi   = "verdi@pec.gestore.example"
+	neri    = "neri@pec.gestore.example"
+)
+
+// passwords that the clients' mailboxes accept.
+var passwords = map[string]string{
+	rossi: "Xk7pQ2", bianchi: "h7%Kd-29qT", verdi: "Rq4w$Zb8", neri: "mN6tR1vz",
+}
+
+// processed is where Dovecot keeps the processed folder.
+const processed = "INBOX.Password acquisite"
+
+// studio is a whole installation: a Dovecot with the studio's inbox and the
+// clients' mailboxes, a PEC authority, a configuration made by `ingest init`
+// and mended as a person would, and clients on record.
+type studio struct {
+	t       *testing.T
+	dir     string // of the configuration
+	imap    *servertest.Dovecot
+	genuine *pectest.Provider
+	sink    *sink // nil without options.smtp
+	n       int   // letters made so far
+	day     time.Time
+}
+
+type studioOptions struct {
+	clients []string                   // nil: all of passwords
+	smtp    bool                       // with a sink that takes what is sent
+	config  func(config string) string // edits config.toml before it is first used
+	extra   string                     // more lines for dovecot.conf
+	vault   string                     // folder of the vault; "" = below dir
+}
+
+func newStudio(t *testing.T, o studioOptions) *studio {
+	t.Helper()
+	users := []servertest.User{{Name: studioPEC, Password: inboxPass}}
+	for mailbox, password := range passwords {
+		users = append(users, servertest.User{Name: mailbox, Password: password})
+	}
+	s := &studio{t: t, dir: filepath.Join(t.TempDir(), "etc"), day: time.Now().Truncate(time.Second)}
+	s.imap = servertest.StartDovecot(t, servertest.DovecotOptions{Users: users, Extra: o.extra})
+	authority := pectest.NewAuthority("pec")
+	s.genuine = authority.Provider(signerPEC, "GESTORE DI PROVA S.p.A.")
+	if o.smtp {
+		s.sink = startSink(t, s.imap.CA(), studioPEC, inboxPass)
+	}
+
+	s.ok("init", s.dir)
+	vaultDir := o.vault
+	if vaultDir == "" {
+		vaultDir = filepath.Join(s.dir, "vault")
+	}
+	config := s.config(vaultDir)
+	if o.config != nil {
+		config = o.config(config)
+	}
+	s.write("config.toml", config, 0o644)
+	s.write("pec.pem", string(authority.RootPEM()), 0o644)
+	s.write("tls.pem", string(s.imap.CA().PEM()), 0o644)
+	s.write("inbox-password", inboxPass+"\n", 0o600)
+	clients := o.clients
+	if clients == nil {
+		for mailbox := range passwords {
+			clients = append(clients, mailbox)
+		}
+		slices.Sort(clients)
+	}
+	for _, c := range clients {
+		s.ok("client", "add", c, "--name", "Ditta "+c[:strings.Index(c, "@")])
+	}
+	return s
+}
+
+func (s *studio) config(vaultDir string) string {
+	host, port, _ := net.SplitHostPort(s.imap.Addr())
+	text := fmt.Sprintf(`[studio]
+name = "Studio Prova"
+phone = "051 000000"
+[inbox]
+host = %q
+port = %s
+username = %q
+password_file = "inbox-password"
+tls_ca_file = "tls.pem"
+max_message = "1MiB"
+[trust]
+anchors = ["pec.pem"]
+builtin = false
+[vault]
+url = "bbolt://%s/vault.db"
+identity_file = "identity.txt"
+[web]
+listen = ""
+socket = %q
+[[provider]]
+id = "prova"
+signer = %q
+imap = %q
+tls_ca_file = "tls.pem"
+validity = "90d"
+`, host, port, studioPEC, vaultDir, filepath.Join(s.dir, "sock"), signerPEC, s.imap.Addr())
+	if s.sink != nil {
+		text += fmt.Sprintf(`[smtp]
+host = "127.0.0.1"
+port = %s
+from = "Studio Prova <%s>"
+tls_ca_file = "tls.pem"
+max_per_minute = 600
+`, s.sink.portText(), studioPEC)
+	}
+	return text
+}
+
+func (s *studio) write(name, text string, mode os.FileMode) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), mode); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// edit changes config.toml.
+func (s *studio) edit(old, new string) {
+	s.t.Helper()
+	b, err := os.ReadFile(s.configPath())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte(old)) {
+		s.t.Fatalf("config.toml does not hold %q", old)
+	}
+	s.write("config.toml", strings.Replace(string(b), old, new, 1), 0o644)
+}
+
+func (s *studio) configPath() string { return filepath.Join(s.dir, "config.toml") }
+func (s *studio) vaultPath() string  { return filepath.Join(s.dir, "vault", "vault.db") }
+
+// result is how a command ended.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("exit %d\nstdout: %s\nstderr: %s", r.code, r.stdout, r.stderr)
+}
+
+// run runs a command with the studio's configuration, in process.
+func (s *studio) run(args ...string) result { return s.runWith("", args...) }
+
+func (s *studio) runWith(stdin string, args ...string) result {
+	return runCommand(s.t.Context(), stdin, append([]string{"--config", s.configPath()}, args...)...)
+}
+
+func runCommand(ctx context.Context, stdin string, args ...string) result {
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, args, strings.NewReader(stdin), &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// ok runs a command that must succeed and returns its stdout.
+func (s *studio) ok(args ...string) string {
+	s.t.Helper()
+	return s.exits(exitOK, args...).stdout
+}
+
+// exits runs a command that must end with that code.
+func (s *studio) exits(code int, args ...string) result {
+	s.t.Helper()
+	r := s.run(args...)
+	if r.code != code {
+		s.t.Fatalf("ingest %s: got exit %d, want %d\nstdout: %s\nstderr: %s", strings.Join(args, " "), r.code, code, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// sum is the summary of `once --json`, all of it.
+type sum struct {
+	Seen, Accepted, Superseded, Extended, Review, Rejected, Ignored, Receipts, Errors int
+}
+
+// once makes a pass that must succeed, and compares its summary.
+func (s *studio) once(want sum, args ...string) {
+	s.t.Helper()
+	r := s.exits(exitOK, append([]string{"once", "--json"}, args...)...)
+	var got sum
+	decode(s.t, r.stdout, &got)
+	if got != want {
+		s.t.Errorf("summary: got %+v, want %+v\n%s", got, want, r.stderr)
+	}
+}
+
+// decode reads JSON that must hold nothing that into has no place for.
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		t.Fatalf("reading JSON: %v\n%s", err, text)
+	}
+}
+
+// rows reads a list of objects.
+func (s *studio) rows(args ...string) []map[string]any {
+	s.t.Helper()
+	var rows []map[string]any
+	decode(s.t, s.ok(args...), &rows)
+	return rows
+}
+
+// status is the row of one mailbox in `status --json`.
+func (s *studio) status(mailbox string) map[string]any {
+	s.t.Helper()
+	rows := s.rows("status", "--json", mailbox)
+	if len(rows) != 1 {
+		s.t.Fatalf("status of %s: got %d rows, want 1: %v", mailbox, len(rows), rows)
+	}
+	return rows[0]
+}
+
+// wantState compares state and version of a mailbox.
+func (s *studio) wantState(mailbox, state string, version any) {
+	s.t.Helper()
+	row := s.status(mailbox)
+	if row["state"] != state || row["version"] != version {
+		s.t.Errorf("%s: got state %v, version %v, want %s, %v", mailbox, row["state"], row["version"], state, version)
+	}
+}
+
+// wantGet compares what get prints, to the byte.
+func (s *studio) wantGet(mailbox, password string) {
+	s.t.Helper()
+	if got := s.ok("get", mailbox); got != password+"\n" {
+		s.t.Errorf("get %s: got %q, want %q", mailbox, got, password+"\n")
+	}
+}
+
+// logins counts the logins that a mailbox has seen.
+func (s *studio) wantLogins(mailbox string, ok, refused int) {
+	s.t.Helper()
+	want := servertest.LoginCount{OK: ok, Refused: refused}
+	if got := s.imap.Logins(mailbox); got != want {
+		s.t.Errorf("logins of %s: got %+v, want %+v", mailbox, got, want)
+	}
+}
+
+// letter is a message from a client, hours old, ready to be changed and
+// delivered. Its text is written with LF.
+func (s *studio) letter(from string, hoursAgo float64, subject, text string) pectest.Envelope {
+	s.n++
+	at := s.day.Add(-time.Duration(hoursAgo * float64(time.Hour))).Truncate(time.Second)
+	return pectest.Envelope{
+		Provider: s.genuine, Sender: from, Recipients: []string{studioPEC}, Subject: subject, SentAt: at,
+		MsgID: fmt.Sprintf("<%d@client.example>", s.n),
+		Letter: pectest.Letter{From: from, To: studioPEC, Subject: subject, Date: at,
+			Text: strings.ReplaceAll(text, "\n", "\r\n")},
+	}
+}
+
+// submission is a plain letter with a password.
+func (s *studio) submission(from string, hoursAgo float64, password string) pectest.Envelope {
+	return s.letter(from, hoursAgo, "Nuova password per programmi di posta",
+		"Buongiorno,\n\nPassword per programmi di posta: "+password+"\n\nCordiali saluti\n")
+}
+
+// deliver puts messages into the studio's inbox.
+func (s *studio) deliver(envelopes ...pectest.Envelope) {
+	s.t.Helper()
+	for _, e := range envelopes {
+		s.imap.Deliver(studioPEC, "INBOX", e.Bytes(), e.SentAt.Add(time.Minute))
+	}
+}
+
+// idOf is the Message-ID, with <>, that an envelope has.
+func idOf(e pectest.Envelope) string {
+	return "<" + strings.TrimSpace(between(string(e.Bytes()), "\r\nMessage-ID: <", ">")) + ">"
+}
+
+func between(s, from, to string) string {
+	_, s, _ = strings.Cut(s, from)
+	s, _, _ = strings.Cut(s, to)
+	return s
+}
+
+// folder lists the Message-IDs of a folder of the studio, in the order of
+// UIDs; a folder that is not there is empty.
+func (s *studio) folder(name string) []string {
+	s.t.Helper()
+	ids := []string{}
+	if !slices.Contains(s.imap.Folders(studioPEC), name) {
+		return ids
+	}
+	for _, m := range s.imap.Messages(studioPEC, name) {
+		ids = append(ids, m.MessageID)
+	}
+	return ids
+}
+
+// wantFolders compares which messages are where; the processed ones in any
+// order.
+func (s *studio) wantFolders(inbox, filed []pectest.Envelope) {
+	s.t.Helper()
+	for _, f := range []struct {
+		name string
+		want []pectest.Envelope
+	}{{"INBOX", inbox}, {processed, filed}} {
+		want := []string{}
+		for _, e := range f.want {
+			want = append(want, idOf(e))
+		}
+		got := s.folder(f.name)
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			s.t.Errorf("%s: got %d messages %v, want %d %v", f.name, len(got), got, len(want), want)
+		}
+	}
+}
+
+// snapshot is everything that can be seen of a folder: UIDs, flags, dates and
+// bytes.
+func (s *studio) snapshot(folder string) string {
+	s.t.Helper()
+	var b strings.Builder
+	for _, m := range s.imap.Messages(studioPEC, folder) {
+		fmt.Fprintf(&b, "%d %v %v %d %s\n%x\n", m.UID, m.Flags, m.InternalDate, m.Size, m.MessageID, s.imap.Raw(studioPEC, folder, m.UID))
+	}
+	return b.String()
+}
+
+// history lists "version state" of a mailbox, oldest first, the current one
+// marked with *.
+func (s *studio) history(mailbox string) string {
+	s.t.Helper()
+	var words []string
+	for _, r := range s.rows("history", "--json", mailbox) {
+		w := fmt.Sprintf("%v %v", r["version"], r["state"])
+		if r["current"] == true {
+			w += "*"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, ", ")
+}
+
+// reviews lists "n mailbox reason" of what waits for a person.
+func (s *studio) reviews() []string {
+	s.t.Helper()
+	list := []string{}
+	for _, r := range s.rows("review", "list", "--json") {
+		list = append(list, fmt.Sprintf("%v %v %v", r["n"], r["mailbox"], r["reason"]))
+	}
+	return list
+}
+
+// date is a day of the studio's calendar, so many days from now.
+func date(days int, layout string) string {
+	rome, err := time.LoadLocation("Europe/Rome")
+	if err != nil {
+		panic(err)
+	}
+	return time.Now().In(rome).AddDate(0, 0, days).Format(layout)
+}
