@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 type reviewCmd struct {
 	List    reviewListCmd    `cmd:"" default:"1" help:"What waits for a person."`
 	Show    reviewShowCmd    `cmd:"" help:"One item, with the letter; candidates and unusual words masked."`
+	File    reviewFileCmd    `cmd:"" help:"Write a picture or document of an item to a file; this is audited."`
 	Approve reviewApproveCmd `cmd:"" help:"Take a candidate, or a typed password, after trying it."`
 	Reject  reviewRejectCmd  `cmd:"" help:"Put an item aside."`
 }
@@ -68,8 +71,49 @@ func (c *reviewShowCmd) Run(ctx context.Context, env *environment) error {
 			}
 			fmt.Fprintf(w, "candidate %d  %s  (%s)%s\n", cand.N, text, cand.Where, mark)
 		}
-		_, err = fmt.Fprintf(w, "\n%s\n", item.Letter)
-		return err
+		for _, f := range item.Files {
+			fmt.Fprintf(w, "file %d       %s, %s, %d bytes\n", f.N, cell(f.Name), cell(f.Type), f.Size)
+		}
+		fmt.Fprintf(w, "\n%s\n\n", item.Letter)
+		return c.next(env, item)
+	})
+}
+
+// next says what a person can type now.
+func (c *reviewShowCmd) next(env *environment, item ingest.ReviewItem) error {
+	approve := fmt.Sprintf("ingest review approve %d", item.N)
+	if !item.Listed {
+		approve += " --new-client NAME"
+	}
+	if len(item.Candidates) == 0 {
+		approve += " --typed"
+	}
+	if len(item.Files) > 0 {
+		fmt.Fprintf(env.stdout, "look:    ingest review file %d 1 OUTPUT\n", item.N)
+	}
+	_, err := fmt.Fprintf(env.stdout, "approve: %s\nreject:  ingest review reject %d --reason TEXT [--tell]\n", approve, item.N)
+	return err
+}
+
+type reviewFileCmd struct {
+	N      int    `arg:"" help:"Which item."`
+	File   int    `arg:"" help:"Which of its files."`
+	Output string `arg:"" help:"Where to write it; it must not exist yet."`
+}
+
+func (c *reviewFileCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Writing, func(s *ingest.Service) error {
+		_, data, err := s.ReviewFile(ctx, actor(), c.N, c.File)
+		if err != nil {
+			return err
+		}
+		defer clear(data)
+		f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return &ingest.Error{Msg: "writing the file", Err: err}
+		}
+		_, err = f.Write(data)
+		return errors.Join(err, f.Close())
 	})
 }
 
@@ -80,6 +124,7 @@ type reviewApproveCmd struct {
 	Mailbox   string `help:"For which client's mailbox, where the sender is none."`
 	Login     string `help:"With which login, where none is known."`
 	Expires   string `help:"Last day on which it is valid (YYYY-MM-DD)." placeholder:"DATE"`
+	NewClient string `help:"Take an unlisted sender as a client of this name first." placeholder:"NAME"`
 	JSON      bool   `help:"Print JSON."`
 }
 
@@ -97,7 +142,7 @@ func (c *reviewApproveCmd) Run(ctx context.Context, env *environment) error {
 	}
 	return env.with(ingest.Writing, func(s *ingest.Service) error {
 		r, err := s.ReviewApprove(ctx, ingest.Approval{Actor: actor(), N: c.N, Candidate: c.Candidate, Typed: typed,
-			Mailbox: c.Mailbox, Login: c.Login, Expires: expires}, time.Now())
+			Mailbox: c.Mailbox, Login: c.Login, Expires: expires, NewClient: c.NewClient}, time.Now())
 		if err != nil {
 			return err
 		}

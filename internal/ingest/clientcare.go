@@ -291,9 +291,12 @@ func (s *Service) destroySecrets(ctx context.Context, mailbox string, now time.T
 			return err
 		}
 	}
-	for part := range slices.Chunk(reviews, 40) {
+	for part := range slices.Chunk(reviews, 5) {
 		if err := s.vault.Update(ctx, func(tx *vault.Tx) error {
 			for _, r := range part {
+				if err := tx.DeleteBlobs(r.SubmissionID); err != nil {
+					return err
+				}
 				r.DecidedAt, r.DecidedBy, r.Decision = at, ActorService, "the client left"
 				r.Letter, r.LetterLabel = nil, vault.Label{}
 				if err := tx.PutReview(r); err != nil {

@@ -36,7 +36,7 @@ type judged struct {
 
 // judge reads one message: is it certified, does it carry a password, whose.
 // It seals what it finds; the clear text stays only in p.held.
-func (p *pass) judge(h inbox.Header, m inbox.Message) judged {
+func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judged {
 	j := judged{at: locationOf(p, m.UID, pec.MessageID(h.Raw)), received: m.InternalDate}
 	if m.TooLarge {
 		j.kind, j.reason = pec.Triage(h.Raw), pec.ReasonTooLarge
@@ -63,7 +63,7 @@ func (p *pass) judge(h inbox.Header, m inbox.Message) judged {
 		found.Wipe()
 		return j
 	}
-	p.toSubmissions(&j, msg, found)
+	p.toSubmissions(ctx, &j, msg, found)
 	return j
 }
 
@@ -97,6 +97,7 @@ type share struct {
 	mailbox    string
 	candidates []submission.Candidate
 	stated     time.Time
+	clear      bool   // one of several pairs, each with its clear password
 	reason     string // why a person must look, "" = none
 }
 
@@ -149,7 +150,7 @@ func (p *pass) pairShares(msg *pec.Message, found *submission.Result, serves []s
 		if !listed || !mine {
 			return []share{whole}
 		}
-		out = append(out, share{mailbox: pair.Mailbox, candidates: pair.Candidates, stated: pair.Stated})
+		out = append(out, share{mailbox: pair.Mailbox, candidates: pair.Candidates, stated: pair.Stated, clear: true})
 	}
 	return out
 }
@@ -175,7 +176,7 @@ func contains(list []string, s string) bool {
 }
 
 // toSubmissions turns what was found into sealed records, one a mailbox.
-func (p *pass) toSubmissions(j *judged, msg *pec.Message, found *submission.Result) {
+func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, found *submission.Result) {
 	shares := p.sharesOf(msg, found)
 	for i, sh := range shares {
 		sub := vault.Submission{
@@ -184,6 +185,9 @@ func (p *pass) toSubmissions(j *judged, msg *pec.Message, found *submission.Resu
 			Find: string(found.State), Stated: sh.stated, Masked: j.subject, HoldsMore: found.HoldsMore,
 			Stage: StageJudged, Reason: sh.reason, Location: j.at,
 			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin,
+		}
+		if sh.clear {
+			sub.Find = string(submission.Found)
 		}
 		if sh.reason == ReviewUnlisted && p.cfg.Policy.Unlisted == "ignore" {
 			continue
@@ -201,6 +205,10 @@ func (p *pass) toSubmissions(j *judged, msg *pec.Message, found *submission.Resu
 		review, err := p.letterOf(sub, msg, found, maxLetter/len(shares))
 		if err != nil {
 			p.log.Error("a letter could not be sealed", "event", "vault.seal_failed", "uid", j.at.UID, "err", err)
+		}
+		if err := p.keepFiles(ctx, sub, msg); err != nil {
+			p.log.Error("the files of a letter could not be kept for review", "event", "vault.seal_failed", "uid", j.at.UID, "err", err,
+				"hint", "they are in the inbox")
 		}
 		j.subs = append(j.subs, sub)
 		j.reviews = append(j.reviews, review)

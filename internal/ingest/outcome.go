@@ -481,13 +481,16 @@ func (p *pass) settleSubmission(tx *vault.Tx, id, outcome string, version int) e
 	return p.putSettled(tx, s, outcome)
 }
 
-// putSettled stores the end of a submission: its candidates and letter are
-// destroyed, and it is said what becomes of its message.
+// putSettled stores the end of a submission: its candidates, letter and files
+// are destroyed, and it is said what becomes of its message.
 func (s *Service) putSettled(tx *vault.Tx, sub vault.Submission, outcome string) error {
 	for i := range sub.Candidates {
 		sub.Candidates[i].Sealed = nil
 	}
 	sub.Letter, sub.LetterLabel, sub.Intent = nil, vault.Label{}, nil
+	if err := tx.DeleteBlobs(sub.ID); err != nil {
+		return err
+	}
 	sub.Stage, sub.Outcome = StageSettled, outcome
 	switch {
 	case sub.HoldsMore:

@@ -33,12 +33,14 @@ func (s *Service) Reviews(ctx context.Context, all bool) ([]ReviewRow, error) {
 type ReviewItem struct {
 	ReviewRow
 	Client     *string           `json:"client"`
+	Listed     bool              `json:"listed"` // the mailbox is a client's
 	SentAt     time.Time         `json:"sent_at"`
 	Subject    string            `json:"subject"` // masked
 	Letter     string            `json:"letter"`  // masked unless revealed
 	Notes      []string          `json:"notes"`
 	Expires    *string           `json:"expires"` // the date stated
 	Candidates []ReviewCandidate `json:"candidates"`
+	Files      []ReviewFileInfo  `json:"files"`
 }
 
 // ReviewCandidate is one possible password, counted from 1.
@@ -99,8 +101,12 @@ func (s *Service) reviewItem(ctx context.Context, n int) (item ReviewItem, r vau
 		if sub, _, err = tx.Submission(r.SubmissionID); err != nil {
 			return err
 		}
-		c, _, err := tx.Client(r.Mailbox)
-		item.Client = orNull(c.Name)
+		c, listed, err := tx.Client(r.Mailbox)
+		if err != nil {
+			return err
+		}
+		item.Client, item.Listed = orNull(c.Name), listed && c.RemovedAt.IsZero()
+		item.Files, err = fileInfos(tx, r.SubmissionID)
 		return err
 	})
 	item.ReviewRow, item.SentAt, item.Subject = reviewRow(r), sub.SentAt, sub.Masked
@@ -136,6 +142,7 @@ type Approval struct {
 	Mailbox   string        // for an unlisted sender: which client's mailbox; "" = the sender's
 	Login     string        // where none is known
 	Expires   time.Time     // day; zero = as the letter says
+	NewClient string        // takes an unlisted sender as a client of this name first
 }
 
 // ReviewApprove tries the password on the client's mailbox and stores it, the
@@ -156,6 +163,15 @@ func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) 
 		defer password.Wipe()
 	}
 	mailbox, login := firstOf(a.Mailbox, r.Mailbox), firstOf(a.Login, sub.Login)
+	if a.NewClient != "" {
+		fields := ClientFields{Name: &a.NewClient}
+		if p, ok := s.providers.BySigner(sub.Signer); ok {
+			fields.Provider = &p.ID
+		}
+		if _, _, err := s.AddClient(ctx, a.Actor, mailbox, fields, now); err != nil {
+			return SetResult{}, err
+		}
+	}
 	expires := a.Expires
 	if expires.IsZero() && sub.Stated.After(s.today(now)) {
 		expires = sub.Stated

@@ -161,7 +161,7 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 		return p.commitJudged(ctx, batch)
 	}
 	gone, err := p.sess.Fetch(ctx, fetch, func(m inbox.Message) error {
-		batch = append(batch, p.judge(headers[m.UID], m))
+		batch = append(batch, p.judge(ctx, headers[m.UID], m))
 		if len(batch) < commitBatch {
 			return nil
 		}
