@@ -178,6 +178,25 @@ func TestSilentGoodbye(t *testing.T) {
 	})
 }
 
+// A server that says goodbye and then leaves the connection open is not waited
+// for.
+func TestGoodbyeWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, func(s *client) {
+			s.send(ready)
+			s.command()
+			s.send("* BYE Too many connections\r\n")
+			time.Sleep(time.Hour)
+		})
+		start := time.Now()
+		r := try(t, f, f.target())
+		if took := time.Since(start); r.Outcome != probe.RateLimited || took > 3*time.Second {
+			t.Errorf("got %+v after %v", r, took)
+		}
+		f.lines()
+	})
+}
+
 func TestTimeoutIsOnlyEverShortened(t *testing.T) {
 	for given, want := range map[time.Duration]time.Duration{
 		0: probe.MaxTime, -1: probe.MaxTime, time.Hour: probe.MaxTime, 5 * time.Second: 5 * time.Second,

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/secret"
@@ -268,16 +270,19 @@ func TestNoTLS(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	f := newFake(t, func(s *client) {
-		s.send(ready)
-		s.command()
-		cancel()
-		s.line()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := newFake(t, func(s *client) {
+			s.send(ready)
+			s.command()
+			cancel()
+			s.line()
+		})
+		start := time.Now()
+		r := probe.Login(ctx, f.target(), login, secret.FromString(password))
+		if r.Outcome != probe.Network || !strings.Contains(r.Detail, "given up") || time.Since(start) != 0 {
+			t.Errorf("got %+v after %v, want network, given up, at once", r, time.Since(start))
+		}
+		f.lines()
 	})
-	r := probe.Login(ctx, f.target(), login, secret.FromString(password))
-	if r.Outcome != probe.Network || !strings.Contains(r.Detail, "given up") {
-		t.Errorf("got %+v, want network, given up", r)
-	}
-	f.lines()
 }
