@@ -69,8 +69,13 @@ func plainLines(text string, flowed, delSp bool) []srcLine {
 	text = strings.ReplaceAll(text, "\r", "\n")
 	var out []srcLine
 	open, openDepth := false, 0
-	for i, raw := range strings.Split(text, "\n") {
+	lines := strings.Split(text, "\n")
+	lone := loneMark(lines)
+	for i, raw := range lines {
 		depth, rest := quoteDepth(raw)
+		if i == lone {
+			depth, rest = 0, raw
+		}
 		if flowed {
 			rest = strings.TrimPrefix(rest, " ") // space-stuffing
 		}
@@ -93,9 +98,25 @@ func plainLines(text string, flowed, delSp bool) []srcLine {
 	return out
 }
 
-// quoteDepth counts leading ">" marks. A password may start with ">" too:
-// a lone ">" glued to something that isn't a word counts as text only when no
-// other line is quoted, which lines() decides; here marks are marks.
+// loneMark is the index of the only line that starts with ">", if it is a
+// single word: then that is no quotation, but a password with ">" in front.
+func loneMark(lines []string) int {
+	at := -1
+	for i, l := range lines {
+		if strings.HasPrefix(l, ">") {
+			if at >= 0 {
+				return -1
+			}
+			at = i
+		}
+	}
+	if at >= 0 && (len(strings.Fields(lines[at])) != 1 && !strings.Contains(lines[at], " - ") || strings.HasPrefix(lines[at], "> ")) {
+		return -1
+	}
+	return at
+}
+
+// quoteDepth counts leading ">" marks.
 func quoteDepth(s string) (int, string) {
 	depth := 0
 	rest := s

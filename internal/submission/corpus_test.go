@@ -33,6 +33,9 @@ type sample struct {
 	body, second  string
 }
 
+// defaultSent is when a letter was sent that doesn't say.
+var defaultSent = time.Date(2023, 11, 15, 9, 10, 11, 0, time.UTC)
+
 // corpus reads all letters; at least one is required, so that a moved folder
 // doesn't pass as a good result.
 func corpus(t testing.TB) []sample {
@@ -66,7 +69,7 @@ func corpus(t testing.TB) []sample {
 
 func parseSample(class, chunk string) (sample, error) {
 	s := sample{class: class, from: "Mario Rossi <rossi@pec.example>", sender: "rossi@pec.example", as: "plain",
-		sent: time.Date(2023, 11, 15, 9, 10, 11, 0, time.UTC)}
+		sent: defaultSent}
 	head, body, ok := strings.Cut(chunk+"\n", "\n---\n")
 	if !ok {
 		return s, fmt.Errorf("no --- line in %.40q", chunk)

@@ -16,6 +16,7 @@ type group struct {
 	strong   bool
 	link     link
 	label    section
+	capped   bool // something speaks against it
 	past     bool // old, negated, dead, webmail, quoted: asked only if nothing else is there
 }
 
@@ -64,7 +65,7 @@ func (l *letter) scanText(t *text, f facts) []hit {
 }
 
 // rate gives a hit its score; 0 drops it.
-func (v *verdict) rate(h *hit) (score int, past bool, why []string) {
+func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
 	f := v.facts
 	switch h.link {
 	case linkDirect:
@@ -76,7 +77,7 @@ func (v *verdict) rate(h *hit) (score int, past bool, why []string) {
 	case linkAlone:
 		score, why = 65, []string{"own-line"}
 	default:
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	switch h.label {
 	case "app":
@@ -86,20 +87,20 @@ func (v *verdict) rate(h *hit) (score int, past bool, why []string) {
 		score -= 25
 	}
 	if h.example {
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	if h.other && !h.mail || f.onlyOther() && h.label != "app" {
 		v.notes = append(v.notes, NoteOther)
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	if h.label != "app" && h.label != "password" && !f.about() && !(h.link == linkAlone && f.bare && h.kind == kindStrong && !h.weak) {
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	if h.link == linkAlone && (h.zone == zoneSignature || h.zone == zoneDisclaimer) {
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	cap := func(max int, word string) {
-		score = min(score, max)
+		score, capped = min(score, max), true
 		why = append(why, word)
 	}
 	if !f.about() && h.label == "" {
@@ -136,18 +137,19 @@ func (v *verdict) rate(h *hit) (score int, past bool, why []string) {
 		cap(15, "quoted")
 		past = true
 	}
-	return score, past, why
+	return score, past, capped, why
 }
 
 // decide forms groups and says what the letter is.
 func (v *verdict) decide(hits []hit, sender string) {
 	for i := range hits {
 		h := &hits[i]
-		score, past, why := v.rate(h)
+		score, past, capped, why := v.rate(h)
 		if score <= 0 {
 			continue
 		}
 		v.put(h, score, past, why, sender)
+		v.groups[len(v.groups)-1].capped = capped
 	}
 	v.groups = merge(v.groups)
 	sort.SliceStable(v.groups, func(i, j int) bool { return v.groups[i].score > v.groups[j].score })
@@ -192,7 +194,7 @@ func merge(in []*group) []*group {
 			continue
 		}
 		if g.score > into.score && !into.past {
-			into.score, into.where = g.score, g.where
+			into.score, into.where, into.capped = g.score, g.where, into.capped && g.capped
 		}
 		if into.past && !g.past || g.past && !into.past && !strings.Contains(strings.Join(g.why, " "), "quoted") {
 			// The same password named as new and as old: somebody must look.
@@ -247,7 +249,7 @@ func (v *verdict) stateOf() State {
 			return Ambiguous
 		case lone && best.score >= Clear && !best.doubtful:
 			return Found
-		case lone && best.score >= believed && best.score < 72 && best.strong && !best.doubtful && v.facts.about() && !v.facts.other:
+		case lone && best.score >= believed && !best.capped && best.strong && !best.doubtful && v.facts.about() && !v.facts.other:
 			best.score = Clear
 			best.why = append(best.why, "the-only-one")
 			return Found

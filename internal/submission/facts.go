@@ -49,7 +49,7 @@ func (f facts) extends() bool {
 
 // intends: no password is there, but a person should look.
 func (f facts) intends() bool {
-	if f.onlyOther() {
+	if f.onlyOther() || f.other && !f.app && !f.mail && !f.mailweak {
 		return false
 	}
 	switch {
@@ -68,7 +68,7 @@ func (l *letter) gather(body, attached []text) facts {
 	f := facts{image: l.images > 0, attached: l.docs > 0}
 	sub := l.subject.lines[0].words
 	said := lex.says(sub)
-	f.subject = said["password"] || said["app"]
+	f.subject = said["password"] || said["app"] || said["code"] && said["mail"]
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
 	f.extend = said["extend"]
@@ -93,7 +93,7 @@ func (l *letter) gather(body, attached []text) facts {
 			if line.zone == zoneDisclaimer {
 				continue
 			}
-			f.escapes = f.escapes || strings.Contains(line.text, `\*`) || strings.Contains(line.text, `\_`) || strings.Contains(line.text, `\.`) || strings.Contains(line.text, `\-`)
+			f.escapes = f.escapes || escaped(line)
 			if line.zone == zoneSignature {
 				said := lex.says(w)
 				f.app = f.app || said["app"]
@@ -121,6 +121,16 @@ func (l *letter) gather(body, attached []text) facts {
 	f.dots = dotted > 0 && undotted == 0
 	f.bare = values == 1 && lines == 1
 	return f
+}
+
+// escaped tells whether words, not values, carry markdown's backslashes.
+func escaped(l *line) bool {
+	for _, t := range l.toks {
+		if t.kind != kindStrong && len(t.s) < 30 && unescapeMarkdown(t.s) != t.s {
+			return true
+		}
+	}
+	return false
 }
 
 func hasStrong(l *line) bool {

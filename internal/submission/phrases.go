@@ -3,6 +3,7 @@ package submission
 import (
 	"embed"
 	"strings"
+	"unicode"
 )
 
 //go:embed lang
@@ -187,9 +188,7 @@ func wordsOf(field string) []string {
 	case "wi-fi":
 		return []string{"wifi"}
 	}
-	parts := strings.FieldsFunc(f, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 0x7f && r != '’' && r != '«' && r != '»' && r != '–' && r != '—' && r != '•' && r != '→' && r != '…')
-	})
+	parts := strings.FieldsFunc(f, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	// "cos'è" and "dov'e'" carry the verb.
 	for i, p := range parts {
 		if i > 0 && p == "e" && strings.Contains(f, "'e") {

@@ -128,7 +128,11 @@ func (s *scanner) readLine(t *text, index int, afterBlank bool) {
 			i += n
 			continue
 		}
-		i += s.word(l, i, &c)
+		n = s.word(l, i, &c)
+		if l.toks[i+n-1].shut {
+			c.opened = false
+		}
+		i += n
 	}
 	s.endLine(l, c, len(s.hits) > hitsBefore)
 }
@@ -327,8 +331,8 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		}
 	}
 	if h.link == linkNone && c.label == "" && (c.gap <= 2 && lex.has(c.words, "is", "new", "old") ||
-		c.hard && c.gap == 0 && c.plain <= 6 && knownWord(strings.Join(c.words, " ")) ||
-		l.zone == zoneOwn && tok.kind == kindStrong && c.plain <= 3 && knownWord(strings.Join(c.words, " "))) {
+		c.hard && c.gap == 0 && c.plain <= 30 && familiar(c.words) ||
+		l.zone == zoneOwn && tok.kind == kindStrong && c.plain <= 3 && familiar(c.words)) {
 		h.link = linkNear // "ecco la nuova: …", "la vecchia era …"
 	}
 	n := 1
@@ -336,7 +340,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		n = s.runLength(l, i)
 	}
 	in := setting{
-		more:     i+n < len(l.toks),
+		more:     i+n < len(l.toks) && !l.toks[i+n].cell && len(l.toks[i+n].words) > 0,
 		labelled: c.hard && c.plain <= 5 && direct,
 		prose:    c.plain >= 4 || c.soft && c.plain >= 2,
 		dots:     s.dots,
@@ -359,6 +363,16 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	*c = context{label: c.label, inherit: true, opened: c.opened && !l.toks[i+n-1].shut, mailbox: ""}
 	s.mailbox = ""
 	return n
+}
+
+// familiar tells whether all words are known, or could be of the language.
+func familiar(words []string) bool {
+	for _, w := range words {
+		if !knownWord(w) && !ordinary(w) {
+			return false
+		}
+	}
+	return true
 }
 
 // countsSomething: "90 giorni", "3 mesi", "8 caratteri".
@@ -418,10 +432,18 @@ func (s *scanner) several(toks []token, in setting) reading {
 	return r
 }
 
+// closes tells whether a bracket opened before token from is closed after it.
 func closes(l *line, from int) bool {
+	depth := 0
 	for _, t := range l.toks[min(from, len(l.toks)):] {
+		if t.open {
+			depth++
+		}
 		if t.shut {
-			return true
+			if depth == 0 {
+				return true
+			}
+			depth--
 		}
 	}
 	return false
@@ -479,7 +501,7 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	} else {
 		c.gap++
 		low := strings.ToLower(tok.core)
-		if c.ours() && !c.hard && tok.kind != kindOther && len(low) > 2 && c.gap <= 3 && !knownWord(low) && !s.names[low] && !ordinary(low) {
+		if c.ours() && !c.inherit && !c.hard && !c.soft && (c.gap <= 2 || c.gap <= 4 && startsUpper(tok.core)) && len(low) > 2 && !knownWord(low) && !s.names[low] && !ordinary(low) {
 			c.unknown++
 		}
 	}

@@ -40,6 +40,9 @@ func (s *scanner) fill(h *hit, c *context, l *line) {
 		mail = max(mail, at["app"], at["mailweak"], 1)
 	}
 	h.mail = mail > 0
+	if o := at["other"]; c.label != "app" && o > c.labelAt && o-c.labelAt <= 4 && c.labelAt > 0 && (at["mail"] == 0 || at["mail"] > o) {
+		h.mail = false // "password della firma remota Namirial"
+	}
 	h.webmail = at["webmail"] > 0 && c.label != "app"
 	here := at["otherhere"] // "password del computer", "computer: password"
 	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3
@@ -50,19 +53,19 @@ func (s *scanner) fill(h *hit, c *context, l *line) {
 func (s *scanner) after(t *text, index, from int, h *hit) {
 	l := &t.lines[index]
 	var w []string
-	stopped := false
+	apart := false
 	if from > 0 && from <= len(l.toks) {
 		prev := l.toks[from-1]
-		stopped = prev.stop && from < len(l.toks) && startsUpper(l.toks[from].s)
 		h.asked = h.asked || prev.quest && from == len(l.toks)
+		apart = prev.comma || prev.stop
 	}
-	for i := from; i < len(l.toks) && !stopped; i++ {
+	for i := from; i < len(l.toks); i++ {
 		tok := l.toks[i]
 		if tok.kind == kindStrong || tok.kind == kindWeird {
 			break
 		}
 		w = append(w, tok.words...)
-		if tok.quest {
+		if tok.quest && !apart { // not "…, va bene?"
 			h.asked = true
 		}
 		if tok.stop || tok.comma || tok.colon {
@@ -73,14 +76,15 @@ func (s *scanner) after(t *text, index, from int, h *hit) {
 		return
 	}
 	for i := range w {
-		p, ok := lex.longest(w[i:], "dead")
-		if !ok {
+		if _, ok := lex.longest(w[i:], "dead"); !ok {
 			continue
+		}
+		if apart && i > 1 || i > 0 && (w[i-1] == "se" || w[i-1] == "if") {
+			break // said of something else, or only feared
 		}
 		if !lex.has(w[:i], "old", "password", "app") {
 			h.dead = true
 		}
-		_ = p
 		break
 	}
 	if h.label == "" {

@@ -62,7 +62,8 @@ func tokenize(line string) []token {
 	for ci, cell := range strings.Split(line, "\t") {
 		for fi, f := range strings.Fields(cell) {
 			pieces := []string{f}
-			afterColon := len(toks) > 0 && toks[len(toks)-1].colon // "id:3kX" is then a password
+			// After a colon or "is", "id:3kX" is a password.
+			afterColon := len(toks) > 0 && (toks[len(toks)-1].colon || lex.has(toks[len(toks)-1].words, "is"))
 			if label, value, ok := cutLabel(f); ok && !afterColon {
 				pieces = []string{label, value}
 			}
@@ -190,7 +191,10 @@ func shape(s string) kind {
 		}
 		return kindStrong
 	case digit == 0 && special == 0:
-		if odd > 0 && lower+upper >= 4 && !camelWords(s) {
+		if odd > 0 && letters >= 4 && !camelWords(s) {
+			if letters >= 5 {
+				return kindStrong
+			}
 			return kindWeird
 		}
 		if letters >= 5 && !pronounceable(low) && !knownWord(low) {
@@ -255,7 +259,13 @@ func camelWords(s string) bool {
 		}
 	}
 	pieces = append(pieces, string(rs[start:]))
-	for _, p := range pieces {
+	for i, p := range pieces {
+		if i == 0 && len(pieces) > 1 && (p == "i" || p == "e") || i == len(pieces)-1 && p == strings.ToUpper(p) && len(p) <= 3 {
+			continue // iCloud, FatturaPA
+		}
+		if i > 0 && i == len(pieces)-1 && len(pieces[0]) >= 5 && len(p) <= 3 && lex.words[strings.ToLower(p)] {
+			continue // "comunicarLe"
+		}
 		if len(p) < 3 || !pronounceable(strings.ToLower(p)) {
 			return false
 		}
@@ -312,7 +322,7 @@ func ordinary(low string) bool {
 		return false
 	}
 	for _, end := range []string{"ata", "ato", "ati", "ate", "are", "ere", "ire", "ando", "endo", "ita", "ito", "iti", "ite", "uta", "uto",
-		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ala", "alo", "ela", "sta", "sto", "ing", "ed", "tion", "ly"} {
+		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ete", "iamo", "ala", "alo", "ela", "sta", "sto", "ing", "ed", "tion", "ly"} {
 		if strings.HasSuffix(low, end) {
 			return true
 		}

@@ -54,16 +54,27 @@ func read(s string, in setting) reading {
 	s = strings.TrimFunc(s, ornament)
 	v, doubt := trimEnd(s, in)
 	r.doubtful = doubt
+	partly := s
+	if len(s)-len(v) > 1 {
+		partly = s[:len(s)-1]
+	}
 
 	inner, marked := unwrap(v)
 	if marked {
 		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
-		if hasSpecial(inner) && strings.ContainsAny(v[:1], "<([{*_~'") {
+		if n := specials(inner); n > 1 && strings.ContainsAny(v[:1], "<([{*_~'\"") {
 			r.doubtful = true // "(a$b)" may be the password
+		} else if n > 0 && strings.ContainsAny(v[:1], "*_~") {
+			r.doubtful = true
 		}
 		if strings.TrimRight(inner, ".,;") != inner {
 			r.doubtful = true
 			r.add(strings.TrimRight(inner, ".,;"))
+		}
+		if deeper, again := unpair(inner); again {
+			r.doubtful = true
+			r.add(inner)
+			r.add(deeper)
 		}
 		v = inner
 	} else {
@@ -78,6 +89,7 @@ func read(s string, in setting) reading {
 		}
 	}
 	r.add(v)
+	r.add(partly)
 	r.add(s)
 	r.add(raw)
 	if !isASCII(strings.NewReplacer("€", "", "£", "", "§", "").Replace(v)) {
@@ -101,49 +113,60 @@ func trimEnd(s string, in setting) (string, bool) {
 	if _, marked := unwrap(core); marked {
 		return core, false // after a closing quote it can only be the sentence's
 	}
-	simple := !hasSpecial(core)
+	marks := specials(core)
 	switch {
 	case len(tail) > 1:
 		return core, true
 	case tail == "!" || tail == "?":
+		// People shout in sentences, not behind "Password:".
 		if in.labelled || in.alone {
 			return s, false
 		}
 		return s, true
 	case tail == ":":
 		return core, true
-	case in.more && (tail == "," || tail == ";" || tail == "."):
-		return core, false
+	case in.more:
+		// A password with several marks may well end with one more.
+		return core, marks > 1 || marks == 1 && !in.labelled && !in.prose
 	case in.closed || in.opened:
-		return core, !simple
+		return core, marks > 0
+	case tail == "." && in.prose && !in.labelled:
+		return core, marks > 1 || marks == 1 && !in.dots
 	case tail == "." && in.prose:
-		return core, !simple && !in.dots
-	case tail == "." && in.labelled:
-		return core, !in.dots
-	case tail == "," && in.labelled && simple:
-		return core, false
+		return core, marks > 0
+	case tail == "," && in.labelled:
+		return core, marks > 0
 	}
 	return core, true
 }
 
-// unwrap takes off one or two matching pairs around a value.
+// unwrap takes off one matching pair around a value; a second one only if
+// nothing but letters and digits is left.
 func unwrap(s string) (string, bool) {
-	marked := false
-	for range 2 {
-		for _, n := range []int{2, 1} {
-			open := prefixRunes(s, n)
-			end, ok := pairs[open]
-			if ok && len(s) >= len(open)+len(end)+minLength && strings.HasSuffix(s, end) {
-				inner := s[len(open) : len(s)-len(end)]
-				if (open == "*" || open == "_" || open == "~") && strings.Contains(inner, open) {
-					continue
-				}
-				s, marked = inner, true
-				break
-			}
-		}
+	inner, marked := unpair(s)
+	if !marked {
+		return s, false
 	}
-	return s, marked
+	if deeper, again := unpair(inner); again && !hasSpecial(deeper) {
+		inner = deeper
+	}
+	return inner, true
+}
+
+func unpair(s string) (string, bool) {
+	for _, n := range []int{2, 1} {
+		open := prefixRunes(s, n)
+		end, ok := pairs[open]
+		if !ok || len(s) < len(open)+len(end)+minLength || !strings.HasSuffix(s, end) {
+			continue
+		}
+		inner := s[len(open) : len(s)-len(end)]
+		if (open == "*" || open == "_" || open == "~") && strings.Contains(inner, open) {
+			continue
+		}
+		return inner, true
+	}
+	return s, false
 }
 
 func prefixRunes(s string, n int) string {
@@ -252,11 +275,15 @@ func gluedEnd(s string) string {
 	return s
 }
 
-func hasSpecial(s string) bool {
+func hasSpecial(s string) bool { return specials(s) > 0 }
+
+// specials counts the characters that are neither letter nor digit.
+func specials(s string) int {
+	n := 0
 	for _, r := range s {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }

@@ -1,0 +1,119 @@
+package submission_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"pec-ingest/internal/submission"
+)
+
+// frames are letters with {pw} where the password stands.
+func frames(t testing.TB) map[string]string {
+	b, err := os.ReadFile(filepath.Join(corpusDir, "frames", "frames.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, chunk := range strings.Split("\n"+string(b), "\n=== ")[1:] {
+		name, body, _ := strings.Cut(chunk, "\n")
+		out[name] = strings.TrimSuffix(body, "\n")
+	}
+	if len(out) < 30 {
+		t.Fatalf("got %d frames, want 30 or more", len(out))
+	}
+	return out
+}
+
+const alnum = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+// randomPassword is one of the kinds that providers and people make.
+func randomPassword(r *rand.Rand) (pw, class string) {
+	pick := func(n int, from string) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = from[r.IntN(len(from))]
+		}
+		return string(b)
+	}
+	switch r.IntN(4) {
+	case 0:
+		return pick(5+r.IntN(8), alnum), "letters and digits"
+	case 1:
+		return pick(6+r.IntN(10), alnum+"!#$%&*+-=?@_"), "some marks"
+	case 2:
+		printable := make([]byte, 0, 94)
+		for c := byte(33); c < 127; c++ {
+			printable = append(printable, c)
+		}
+		return pick(4+r.IntN(61), string(printable)), "anything printable"
+	}
+	words := []string{"Estate", "gatto", "Bologna", "pippo", "Juventus", "mare", "Ferrari"}
+	return words[r.IntN(len(words))] + pick(1, "!#._-$") + pick(2+r.IntN(3), "0123456789"), "a word and digits"
+}
+
+// TestFrames: whatever password stands in whatever letter, a found one is
+// that one, and short passwords of letters and digits are mostly found.
+func TestFrames(t *testing.T) {
+	rounds := 60
+	if testing.Short() {
+		rounds = 10
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	type sum struct{ found, asked, missed int }
+	sums := map[string]*sum{}
+	perFrame := map[string]*sum{}
+	all := frames(t)
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		frame := all[name]
+		for range rounds {
+			pw, class := randomPassword(r)
+			as := []string{"plain", "qp", "base64", "html", "both"}[r.IntN(5)]
+			s := sample{from: "Mario Rossi <rossi@pec.example>", sender: "rossi@pec.example", subject: "password", as: as, sent: defaultSent,
+				body: strings.ReplaceAll(frame, "{pw}", pw)}
+			res := submission.FindRaw(s.message(), s.subject, s.sender, s.sent)
+			if sums[class] == nil {
+				sums[class] = &sum{}
+			}
+			if perFrame[name] == nil {
+				perFrame[name] = &sum{}
+			}
+			for _, x := range []*sum{sums[class], perFrame[name]} {
+				switch {
+				case res.State == submission.Found:
+					x.found++
+				case res.State == submission.Ambiguous && holds(res, pw):
+					x.asked++
+				default:
+					x.missed++
+				}
+			}
+			if res.State == submission.Found && res.Candidates[0].Secret.RevealString() != pw {
+				t.Errorf("%s (%s): got %s, want %q", name, as, describe(res), pw)
+			}
+			if res.State != submission.Found && !holds(res, pw) && testing.Verbose() {
+				t.Logf("%s (%s): got %s %s, want %q among the candidates", name, as, res.State, describe(res), pw)
+			}
+		}
+	}
+	for class, x := range sums {
+		t.Logf("%-20s %d found, %d asked, %d without it", class, x.found, x.asked, x.missed)
+	}
+	for name, x := range perFrame {
+		if testing.Verbose() {
+			t.Logf("frame %-20s %d found, %d asked, %d without it", name, x.found, x.asked, x.missed)
+		}
+	}
+	plain := sums["letters and digits"]
+	if n := plain.found + plain.asked + plain.missed; plain.found*100 < n*85 {
+		t.Errorf("letters and digits: got %d of %d found, want 85 %%", plain.found, n)
+	}
+}
