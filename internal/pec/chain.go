@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"hash/maphash"
 	"math/big"
 	"time"
 
@@ -34,27 +35,34 @@ type identity struct {
 type validity struct{ from, to time.Time }
 
 // identify finds the signer's certificate among the carried ones and its ways
-// to an anchor. The answer is cached by the exact bytes that it depends on.
+// to an anchor. The answer is kept together with the exact bytes that it
+// depends on; the hash only finds the place.
 func (t *Trust) identify(s *signature) *identity {
-	serial := s.serial.Bytes()
-	key := make([]byte, 0, len(s.certs)+len(s.issuer)+len(serial))
-	key = append(append(append(key, s.issuer...), serial...), s.certs...)
+	place := maphash.Bytes(t.seed, s.certs)
 	t.mu.Lock()
-	id, ok := t.cache[string(key)]
+	known := t.cache[place]
 	t.mu.Unlock()
-	if ok {
-		return id
+	if known != nil && bytes.Equal(known.issuer, s.issuer) && known.serial.Cmp(s.serial) == 0 && bytes.Equal(known.certs, s.certs) {
+		return known.identity
 	}
-	id = t.newIdentity(s)
-	if len(key) <= maxCachedCertsLen {
+	id := t.newIdentity(s)
+	if len(s.certs) <= maxCachedCertsLen {
+		entry := &cached{certs: bytes.Clone(s.certs), issuer: bytes.Clone(s.issuer), serial: s.serial, identity: id}
 		t.mu.Lock()
 		if len(t.cache) >= maxCachedSets {
 			clear(t.cache)
 		}
-		t.cache[string(key)] = id
+		t.cache[place] = entry
 		t.mu.Unlock()
 	}
 	return id
+}
+
+// cached is an identity and what it was found from.
+type cached struct {
+	certs, issuer []byte
+	serial        *big.Int
+	identity      *identity
 }
 
 func (t *Trust) newIdentity(s *signature) *identity {

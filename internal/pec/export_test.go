@@ -106,3 +106,6 @@ func ParseMediaType(s, name string) (value string, all []string, err error) {
 
 // SigningDomains is the built-in list.
 var SigningDomains = signingDomains
+
+// DecodeBase64 is the transfer decoding of signature and data.
+var DecodeBase64 = decodeBase64

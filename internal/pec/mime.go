@@ -437,21 +437,46 @@ func decode(encoding string, body []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%w: unknown", errEncoding)
 }
 
-// decodeBase64 tolerates line ends anywhere, and blanks at the price of a copy.
+// decodeBase64 tolerates line ends and blanks. The lines are packed into chunks
+// first, which is faster than the decoder's own way with line ends.
 func decodeBase64(body []byte) ([]byte, error) {
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(body)))
-	n, err := base64.StdEncoding.Decode(out, body)
-	if err != nil && bytes.ContainsAny(body, " \t") {
-		packed := make([]byte, 0, len(body))
-		for _, c := range body {
-			if c != ' ' && c != '\t' {
-				packed = append(packed, c)
+	bad := fmt.Errorf("%w: base64", errEncoding)
+	out := make([]byte, 0, base64.StdEncoding.DecodedLen(len(body)))
+	var chunk [1024]byte // a multiple of 4
+	filled, ended := 0, false
+	flush := func() bool {
+		n, err := base64.StdEncoding.Decode(out[len(out):cap(out)], chunk[:filled])
+		if err != nil || ended && filled > 0 {
+			return false
+		}
+		ended = ended || n < filled/4*3 // padding: nothing may follow
+		out = out[:len(out)+n]
+		filled = 0
+		return true
+	}
+	for len(body) > 0 {
+		line := body
+		if end := bytes.IndexByte(body, '\n'); end >= 0 {
+			line = body[:end]
+			body = body[end+1:]
+		} else {
+			body = nil
+		}
+		line = bytes.Trim(line, " \t\r")
+		for len(line) > 0 {
+			run := line
+			if blank := bytes.IndexByte(line, ' '); blank >= 0 {
+				run = line[:blank]
+			}
+			n := copy(chunk[filled:], run)
+			line = bytes.TrimLeft(line[n:], " ")
+			if filled += n; filled == len(chunk) && !flush() {
+				return nil, bad
 			}
 		}
-		n, err = base64.StdEncoding.Decode(out, packed)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: base64", errEncoding)
+	if !flush() {
+		return nil, bad
 	}
-	return out[:n], nil
+	return out, nil
 }

@@ -2,6 +2,7 @@ package pec_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -293,5 +294,31 @@ func TestMessageFields(t *testing.T) {
 	clear(raw)
 	if !bytes.HasPrefix(m.Original, []byte("From: ")) {
 		t.Error("the original is a part of the caller's buffer")
+	}
+}
+
+// Our base64 decoder takes what encoding/base64 takes, and blanks besides.
+func TestDecodeBase64(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 56, 57, 58, 767, 768, 769, 1024, 5000, 5001} {
+		want := bytes.Repeat([]byte("pec\x00\xff"), n/5+1)[:n]
+		text := base64.StdEncoding.EncodeToString(want)
+		if got, err := pec.DecodeBase64([]byte(strings.ReplaceAll(text, "A", "A  "))); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes with blanks between: got %d bytes, %v", n, len(got), err)
+		}
+		for _, width := range []int{4, 60, 76, 1024, 10000} {
+			var lines strings.Builder
+			for i := 0; i < len(text); i += width {
+				lines.WriteString(" \t" + text[i:min(i+width, len(text))] + " \r\n")
+			}
+			if got, err := pec.DecodeBase64([]byte(lines.String())); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes in lines of %d: got %d bytes, %v", n, width, len(got), err)
+			}
+		}
+	}
+	long := strings.Repeat("AAAA", 255)
+	for _, bad := range []string{"A", "AA", "AAA", "AA=", "AA==A", "AA==\r\nAAAA", "A===", "====", "AAAA=", "AA!A", "AAAA\x00", "A-_A", long + "AA==AAAA", long + "AA==\r\nAAAA"} {
+		if got, err := pec.DecodeBase64([]byte(bad)); err == nil {
+			t.Errorf("%.20q: got %d bytes, want an error", bad, len(got))
+		}
 	}
 }

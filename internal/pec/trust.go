@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
@@ -38,7 +39,8 @@ type Trust struct {
 	crls    []*x509.RevocationList
 
 	mu    sync.Mutex
-	cache map[string]*identity
+	seed  maphash.Seed
+	cache map[uint64]*cached
 }
 
 // anchor is a key that is trusted. The dates and constraints of a certificate
@@ -70,7 +72,7 @@ type CRLInfo struct {
 // NewTrust reads anchors and revocation lists. Errors wrap ErrBadAnchor or
 // ErrBadCRL.
 func NewTrust(o TrustOptions) (*Trust, error) {
-	t := &Trust{byKey: map[[32]byte][]*anchor{}, cache: map[string]*identity{}}
+	t := emptyTrust()
 	if o.Builtin {
 		spki, err := parsePin("spki-sha256:" + agidPin)
 		if err != nil {
@@ -210,4 +212,8 @@ func pathLength(c *x509.Certificate) int {
 }
 
 // nobody stands for a nil Trust.
-var nobody = &Trust{byKey: map[[32]byte][]*anchor{}, cache: map[string]*identity{}}
+var nobody = emptyTrust()
+
+func emptyTrust() *Trust {
+	return &Trust{byKey: map[[32]byte][]*anchor{}, seed: maphash.MakeSeed(), cache: map[uint64]*cached{}}
+}

@@ -70,6 +70,20 @@ func validXMLText(b []byte) bool {
 	return true
 }
 
+// knownNames are the names of the DTD, each under itself: looking a name up
+// there makes no new string.
+var knownNames = func() map[string]string {
+	known := map[string]string{}
+	for _, n := range []string{
+		"postacert", "tipo", "errore", "intestazione", "mittente", "destinatari", "risposte", "oggetto",
+		"dati", "gestore-emittente", "data", "zona", "giorno", "ora", "identificativo", "msgid",
+		"ricevuta", "consegna", "ricezione", "errore-esteso", "version", "encoding",
+	} {
+		known[n] = n
+	}
+	return known
+}()
+
 type xmlParser struct {
 	s        []byte
 	i        int
@@ -164,6 +178,9 @@ func (p *xmlParser) name() string {
 		}
 		p.i++
 	}
+	if known, ok := knownNames[string(p.s[start:p.i])]; ok {
+		return known // without an allocation
+	}
 	return string(p.s[start:p.i])
 }
 
@@ -246,14 +263,14 @@ func (p *xmlParser) element(depth int) (*element, error) {
 
 // content reads up to and including "</".
 func (p *xmlParser) content(e *element, depth int) error {
-	var pieces []string // nearly always one
+	var text xmlText
 	for {
 		switch {
 		case p.i >= len(p.s):
 			return p.fail("unfinished element")
 		case p.has("</"):
 			p.i += 2
-			e.text = strings.Trim(strings.Join(pieces, ""), " \t\r\n")
+			e.text = strings.Trim(text.String(), " \t\r\n")
 			if e.text != "" && (e.comments || len(e.children) > 0) {
 				return p.fail("text beside comments or elements")
 			}
@@ -264,7 +281,7 @@ func (p *xmlParser) content(e *element, depth int) error {
 			if !p.skipTo("]]>") {
 				return p.fail("unfinished CDATA")
 			}
-			pieces = append(pieces, string(p.s[start:p.i-3]))
+			text.add(string(p.s[start : p.i-3]))
 		case p.has("<!--"), p.has("<?"):
 			at := p.i
 			p.misc()
@@ -285,14 +302,49 @@ func (p *xmlParser) content(e *element, depth int) error {
 			if end < 0 {
 				return p.fail("unfinished element")
 			}
+			if text.empty() { // most text is white space between elements
+				for end > 0 && isXMLBlank(p.s[p.i]) {
+					p.i++
+					end--
+				}
+				if end == 0 {
+					continue
+				}
+			}
 			t, err := p.unescape(p.s[p.i : p.i+end])
 			if err != nil {
 				return err
 			}
-			pieces = append(pieces, t)
+			text.add(t)
 			p.i += end
 		}
 	}
+}
+
+// xmlText gathers the text of an element, which is nearly always one piece.
+type xmlText struct {
+	first string
+	more  []byte // first and all that follows, once there are several
+}
+
+func (t *xmlText) empty() bool { return t.first == "" && t.more == nil }
+
+func (t *xmlText) add(piece string) {
+	if t.empty() {
+		t.first = piece
+		return
+	}
+	if t.more == nil {
+		t.more = []byte(t.first)
+	}
+	t.more = append(t.more, piece...)
+}
+
+func (t *xmlText) String() string {
+	if t.more != nil {
+		return string(t.more)
+	}
+	return t.first
 }
 
 var entities = map[string]string{"amp": "&", "lt": "<", "gt": ">", "quot": `"`, "apos": "'"}
