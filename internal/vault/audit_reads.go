@@ -18,6 +18,10 @@ import (
 // readDay formats the day of a read, in UTC.
 const readDay = time.DateOnly
 
+// keyReadsClosed holds the day on which all days before it were found closed,
+// so that only the first reads of a day look for what is to be closed.
+const keyReadsClosed = "counter/reads"
+
 // closeAtOnce is how many finished days one AuditRead closes in passing.
 const closeAtOnce = 4
 
@@ -66,7 +70,12 @@ func (tx *Tx) AuditRead(actor, mailbox, login string, version int) error {
 // closeReads appends what finished days counted, at most limit of them, and
 // says how many it closed.
 func (tx *Tx) closeReads(limit int) (closed int, err error) {
-	today := "reads/" + second(tx.now()).Format(readDay)
+	day := second(tx.now()).Format(readDay)
+	closedOn, _, err := get[string](tx, keyReadsClosed)
+	if err != nil || closedOn == day {
+		return 0, err
+	}
+	today := "reads/" + day
 	var done []reads
 	err = tx.kv.Scan("reads/", func(key string, _ []byte) error {
 		if strings.HasPrefix(key, today) || key > today || len(done) == limit {
@@ -95,6 +104,9 @@ func (tx *Tx) closeReads(limit int) (closed int, err error) {
 		if err != nil {
 			return 0, err
 		}
+	}
+	if len(done) < limit {
+		return len(done), put(tx, keyReadsClosed, day)
 	}
 	return len(done), nil
 }

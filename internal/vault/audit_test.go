@@ -282,3 +282,20 @@ func TestAuditAppendTouchesTwoKeys(t *testing.T) {
 		})
 	}
 }
+
+// A read costs the same however many secrets were read on that day.
+func TestAuditReadTouchesFewKeys(t *testing.T) {
+	v := mustOpen(t, options(t))
+	for i := range 60 {
+		update(t, v, func(tx *vault.Tx) error {
+			before, _ := tx.Room()
+			err := tx.AuditRead("uid 1", rossi, rossi, i%20+1)
+			after, _ := tx.Room()
+			// The count; the day that was closed; entry and head.
+			if n := before - after; n > 5 || i >= 20 && n != 1 {
+				t.Errorf("read %d touches %d keys", i, n)
+			}
+			return err
+		})
+	}
+}

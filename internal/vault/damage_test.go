@@ -244,6 +244,13 @@ func TestFaultInMappedMemory(t *testing.T) {
 			t.Errorf("after: %v, want ErrDamaged", err)
 		}
 	}
+	// Given up, it gives the file back: what comes next is told what is wrong.
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if _, err := vault.Open(o); !errors.Is(err, vault.ErrDamaged) {
+		t.Errorf("Open: %v, want ErrDamaged", err)
+	}
 }
 
 // sumMeta makes the checksum of a meta page right, so that the fields get past

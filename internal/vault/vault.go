@@ -58,7 +58,7 @@ type Options struct {
 //	seen/ID                      refused/TIME/NNNNNN
 //	cursor/FOLDER                hole/FOLDER␀UID
 //	review/NNNNNN
-//	out/NNNNNNNN  outopen/NNNNNNNN
+//	out/NNNNNNNN  outopen/NNNNNNNN  outid/MESSAGE-ID
 //	cause/CAUSE                  what happens at most once, ever
 //	attempts/MAILBOX             job/NAME    counter/NAME
 //	audit/NNNNNNNNNNNN           reads/DAY␀ACTOR␀MAILBOX␀LOGIN␀NNNNNN
