@@ -108,13 +108,18 @@ func (c *reviewFileCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		defer clear(data)
-		f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return &ingest.Error{Msg: "writing the file", Err: err}
-		}
-		_, err = f.Write(data)
-		return errors.Join(err, f.Close())
+		return writeNew(c.Output, data)
 	})
+}
+
+// writeNew writes a file that is not there yet, for its owner alone.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return &ingest.Error{Msg: "writing the file", Err: err}
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
 }
 
 type reviewApproveCmd struct {
@@ -196,11 +201,19 @@ func (c *outboxListCmd) Run(ctx context.Context, env *environment) error {
 }
 
 type outboxShowCmd struct {
-	N int `arg:"" help:"Which message."`
+	N       int    `arg:"" help:"Which message."`
+	Receipt string `help:"Write its delivery receipt, the legal proof, to this file." placeholder:"FILE"`
 }
 
 func (c *outboxShowCmd) Run(ctx context.Context, env *environment) error {
 	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		if c.Receipt != "" {
+			raw, err := s.OutboxReceipt(ctx, c.N)
+			if err != nil {
+				return err
+			}
+			return writeNew(c.Receipt, raw)
+		}
 		row, subject, text, err := s.OutboxMessage(ctx, c.N)
 		if err != nil {
 			return err

@@ -21,10 +21,15 @@ import (
 //
 // Exactly once does not exist in SMTP. "in-doubt" is committed just before
 // the final dot: a crash after it leaves a message that may or may not have
-// gone out, which is shown and never sent again by itself.
+// gone out. Where receipts come back, the acceptance settles it, and without
+// one after an hour it is sent again with the same Message-ID; elsewhere it is
+// shown, and never sent again by itself.
 func (s *Service) Deliver(ctx context.Context) error {
 	if !s.cfg.SMTP.Enabled {
 		return nil
+	}
+	if err := s.settleDoubts(ctx, time.Now()); err != nil {
+		return err
 	}
 	for {
 		due, sentLately, err := s.dueMail(ctx, time.Now())
@@ -44,6 +49,37 @@ func (s *Service) Deliver(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// doubtAfter is how long an acceptance receipt is waited for.
+const doubtAfter = time.Hour
+
+// settleDoubts queues again what has been in doubt for an hour without an
+// acceptance receipt, if the inbox has been read to its end since.
+func (s *Service) settleDoubts(ctx context.Context, now time.Time) error {
+	read := time.Unix(s.lastScan.Load(), 0)
+	if !s.tracked() {
+		return nil
+	}
+	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		open, err := tx.OpenOutgoing()
+		if err != nil {
+			return err
+		}
+		left := 20 // of one transaction; the others wait for the next run
+		for _, o := range open {
+			if o.State != vault.OutInDoubt || now.Sub(o.SentAt) < doubtAfter || read.Before(o.SentAt.Add(doubtAfter)) || left == 0 {
+				continue
+			}
+			left--
+			o.State, o.NextAt, o.SentAt = vault.OutQueued, time.Time{}, time.Time{}
+			s.log.Warn("no acceptance receipt within the hour: sent again with the same Message-ID", "event", "outbox.resent", "n", o.N)
+			if err := tx.PutOutgoing(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // dueMail lists what can be sent now, most urgent first, and when messages
@@ -117,11 +153,11 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 	if !errors.As(err, &se) {
 		return true, fmt.Errorf("sending message %d: %w", o.N, err)
 	}
-	failed := !se.Temporary && !se.Refused
+	failed := !se.Temporary && !se.Refused && !se.ForAll
 	s.log.Warn("a message could not be sent", "event", "outbox.failed", "n", o.N, "kind", o.Kind, "stage", se.Stage,
-		"code", se.Code, "detail", se.Detail, "again", !failed)
+		"code", se.Code, "detail", se.Detail, "hint", se.Hint, "again", !failed)
 	err = s.markOut(ctx, o.N, func(m *vault.Outgoing) {
-		if m.State == vault.OutInDoubt && !answered(se) {
+		if m.State == vault.OutInDoubt && se.InDoubt() {
 			m.LastError = safetext.Line(se.Error())
 			return // the dot was sent and no answer came
 		}
@@ -132,12 +168,8 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 			m.State = vault.OutFailed
 		}
 	})
-	return se.Refused || se.Code == 0, err
+	return se.Refused || se.ForAll, err
 }
-
-// answered tells whether the server itself said no; a cut connection after
-// the final dot leaves the message in doubt.
-func answered(e *notify.SendError) bool { return e.Code != 0 }
 
 // backoff spaces the tries of one message: a minute, then twice as long each
 // time, at most six hours.

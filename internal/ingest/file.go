@@ -15,7 +15,7 @@ import (
 // them needs it in the inbox.
 func (p *pass) fileAway(ctx context.Context) error {
 	pending, err := p.pendingFiles(ctx)
-	if err != nil || len(pending) == 0 {
+	if err != nil {
 		return err
 	}
 	var items []inbox.FileItem
@@ -37,6 +37,13 @@ func (p *pass) fileAway(ctx context.Context) error {
 	if err := p.markFiled(ctx, lost, FiledGone); err != nil {
 		return err
 	}
+	receipts, err := p.pendingReceipts(ctx)
+	if err != nil {
+		return err
+	}
+	for uid, at := range receipts {
+		items = append(items, inbox.FileItem{UID: uid, MessageID: at.MessageID})
+	}
 	if len(items) == 0 {
 		return nil
 	}
@@ -50,6 +57,9 @@ func (p *pass) fileAway(ctx context.Context) error {
 	if merr := p.markFiled(ctx, subsOf(bySub, gone), FiledGone); merr != nil {
 		return merr
 	}
+	if merr := p.forgetReceipts(ctx, receipts, append(slices.Clone(filed), gone...)); merr != nil {
+		return merr
+	}
 	killPoint("after-filed")
 	if len(filed) > 0 {
 		p.log.Info("messages filed away", "event", "message.filed", "count", len(filed), "folder", p.sess.ProcessedFolder(), "how", p.cfg.Inbox.After)
@@ -59,6 +69,56 @@ func (p *pass) fileAway(ctx context.Context) error {
 	}
 	if err != nil {
 		return p.inboxError(err)
+	}
+	return nil
+}
+
+// pendingReceipts lists the counted receipts that are still in the inbox;
+// those of another UIDVALIDITY are looked for no more.
+func (p *pass) pendingReceipts(ctx context.Context) (map[uint32]vault.Location, error) {
+	byUID := map[uint32]vault.Location{}
+	var stale []vault.Location
+	err := p.vault.View(ctx, func(tx *vault.Tx) error {
+		clear(byUID)
+		stale = nil
+		list, err := tx.Filings()
+		for _, f := range list {
+			if f.Location.UIDValidity == p.box.UIDValidity {
+				byUID[f.Location.UID] = f.Location
+			} else {
+				stale = append(stale, f.Location)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return byUID, p.deleteFilings(ctx, stale)
+}
+
+func (p *pass) forgetReceipts(ctx context.Context, receipts map[uint32]vault.Location, done []uint32) error {
+	var places []vault.Location
+	for _, uid := range done {
+		if at, ok := receipts[uid]; ok {
+			places = append(places, at)
+		}
+	}
+	return p.deleteFilings(ctx, places)
+}
+
+func (p *pass) deleteFilings(ctx context.Context, places []vault.Location) error {
+	for part := range slices.Chunk(places, 100) {
+		if err := p.vault.Update(ctx, func(tx *vault.Tx) error {
+			for _, at := range part {
+				if err := tx.DeleteFiling(at); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/mail"
 	"strings"
 	"time"
 
@@ -29,6 +31,7 @@ type judged struct {
 	subject  string // masked
 
 	replay  bool // the identifier was seen before
+	mine    bool // claims to be the receipt of one of our messages
 	same    bool // …in this very message: an interrupted pass comes by again
 	subs    []vault.Submission
 	reviews []vault.Review // parallel to subs; zero where none is opened at once
@@ -166,6 +169,24 @@ func (p *pass) listed(addresses []string) (out []string) {
 	return out
 }
 
+// isAutomatic tells whether a program wrote the letter: an answer to a
+// vacation notice or a mailing list would answer nobody, or for ever.
+// Source: RFC 3834 §5.
+func isAutomatic(original []byte) bool {
+	head := original
+	if i := bytes.Index(original, []byte("\r\n\r\n")); i >= 0 {
+		head = original[:i+4]
+	}
+	msg, err := mail.ReadMessage(bytes.NewReader(head))
+	if err != nil {
+		return false
+	}
+	auto := strings.ToLower(strings.TrimSpace(msg.Header.Get("Auto-Submitted")))
+	bulk := strings.ToLower(strings.TrimSpace(msg.Header.Get("Precedence")))
+	return auto != "" && auto != "no" || bulk == "bulk" || bulk == "list" || bulk == "junk" ||
+		msg.Header.Get("List-Id") != "" || msg.Header.Get("X-Autoreply") != ""
+}
+
 func contains(list []string, s string) bool {
 	for _, l := range list {
 		if strings.EqualFold(l, s) {
@@ -184,7 +205,7 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 			SentAt: msg.SentAt, ReceivedAt: j.received.UTC().Truncate(time.Second), JudgedAt: p.now,
 			Find: string(found.State), Stated: sh.stated, Masked: j.subject, HoldsMore: found.HoldsMore,
 			Stage: StageJudged, Reason: sh.reason, Location: j.at,
-			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin,
+			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin || isAutomatic(msg.Original),
 		}
 		if sh.clear {
 			sub.Find = string(submission.Found)

@@ -109,6 +109,7 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.scan(ctx); err != nil {
 		return err
 	}
+	p.lastScan.Store(p.now.Unix())
 	if err := p.settle(ctx); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
 // scanBatch looks at the header fields of some messages, downloads those that
 // can matter, judges and commits them.
 func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
-	var fetch []uint32
+	var fetch, receipts []uint32
 	headers := map[uint32]inbox.Header{}
 	var skipped []judged
 	missing, err := p.sess.Headers(ctx, uids, func(h inbox.Header) error {
@@ -145,6 +145,8 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 		switch {
 		case err != nil:
 			return err
+		case j.mine:
+			receipts = append(receipts, uid)
 		case skip:
 			skipped = append(skipped, j)
 		default:
@@ -174,7 +176,14 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 	if err != nil {
 		return p.inboxError(err)
 	}
-	return p.noteMissing(ctx, append(missing, gone...))
+	missing = append(missing, gone...)
+	if len(receipts) > 0 {
+		if gone, err = p.readReceipts(ctx, receipts, headers); err != nil {
+			return p.inboxError(err)
+		}
+		missing = append(missing, gone...)
+	}
+	return p.noteMissing(ctx, missing)
 }
 
 // commitAll commits many judged messages, a batch a transaction.
@@ -196,7 +205,8 @@ func (p *pass) triage(ctx context.Context, h inbox.Header) (j judged, skip bool,
 	switch {
 	case kind.IsReceipt():
 		j.kind, j.reason = kind, pec.ReasonReceipt
-		return j, true, nil
+		j.mine, err = p.ours(ctx, j.claimed)
+		return j, true, err
 	case kind == pec.KindAnomaly:
 		j.kind, j.reason = kind, pec.ReasonAnomaly
 		return j, true, nil

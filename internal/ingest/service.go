@@ -10,6 +10,7 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"pec-ingest/internal/config"
@@ -44,7 +45,8 @@ type Service struct {
 	probes    schedule.Cron // when stored passwords are tried
 	log       *slog.Logger
 
-	passing chan struct{} // holds one token while a pass runs
+	passing  chan struct{} // holds one token while a pass runs
+	lastScan atomic.Int64  // Unix time at which the inbox was last read to its end
 
 	// Seams, set to the real thing by New; tests put servers without sockets
 	// or with faults in their place.
