@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/servertest"
+	"pec-ingest/internal/vault"
 )
 
 // The cast of the tests. Addresses end in ".example": nobody's.
@@ -42,8 +45,9 @@ const processed = "INBOX.Password acquisite"
 // and mended as a person would, and clients on record.
 type studio struct {
 	t       *testing.T
-	dir     string // of the configuration
-	imap    *servertest.Dovecot
+	dir     string              // of the configuration
+	imap    *servertest.Dovecot // the studio's inbox
+	clients *servertest.Dovecot // the clients' mailboxes: the same one, unless options.apart
 	genuine *pectest.Provider
 	sink    *sink // nil without options.smtp
 	n       int   // letters made so far
@@ -52,6 +56,7 @@ type studio struct {
 
 type studioOptions struct {
 	clients []string                   // nil: all of passwords
+	apart   bool                       // the clients' mailboxes on a server of their own
 	smtp    bool                       // with a sink that takes what is sent
 	config  func(config string) string // edits config.toml before it is first used
 	extra   string                     // more lines for dovecot.conf
@@ -60,12 +65,19 @@ type studioOptions struct {
 
 func newStudio(t *testing.T, o studioOptions) *studio {
 	t.Helper()
-	users := []servertest.User{{Name: studioPEC, Password: inboxPass}}
+	inbox := servertest.User{Name: studioPEC, Password: inboxPass}
+	var users []servertest.User
 	for mailbox, password := range passwords {
 		users = append(users, servertest.User{Name: mailbox, Password: password})
 	}
 	s := &studio{t: t, dir: filepath.Join(t.TempDir(), "etc"), day: time.Now().Truncate(time.Second)}
-	s.imap = servertest.StartDovecot(t, servertest.DovecotOptions{Users: users, Extra: o.extra})
+	if o.apart {
+		s.imap = servertest.StartDovecot(t, servertest.DovecotOptions{Users: []servertest.User{inbox}, Extra: o.extra})
+		s.clients = servertest.StartDovecot(t, servertest.DovecotOptions{Users: users, CA: s.imap.CA()})
+	} else {
+		s.imap = servertest.StartDovecot(t, servertest.DovecotOptions{Users: append(users, inbox), Extra: o.extra})
+		s.clients = s.imap
+	}
 	authority := pectest.NewAuthority("pec")
 	s.genuine = authority.Provider(signerPEC, "GESTORE DI PROVA S.p.A.")
 	if o.smtp {
@@ -125,7 +137,7 @@ signer = %q
 imap = %q
 tls_ca_file = "tls.pem"
 validity = "90d"
-`, host, port, studioPEC, vaultDir, filepath.Join(s.dir, "sock"), signerPEC, s.imap.Addr())
+`, host, port, studioPEC, vaultDir, filepath.Join(s.dir, "sock"), signerPEC, s.clients.Addr())
 	if s.sink != nil {
 		text += fmt.Sprintf(`[smtp]
 host = "127.0.0.1"
@@ -265,7 +277,7 @@ func (s *studio) wantGet(mailbox, password string) {
 func (s *studio) wantLogins(mailbox string, ok, refused int) {
 	s.t.Helper()
 	want := servertest.LoginCount{OK: ok, Refused: refused}
-	if got := s.imap.Logins(mailbox); got != want {
+	if got := s.clients.Logins(mailbox); got != want {
 		s.t.Errorf("logins of %s: got %+v, want %+v", mailbox, got, want)
 	}
 }
@@ -341,6 +353,57 @@ func (s *studio) wantFolders(inbox, filed []pectest.Envelope) {
 			s.t.Errorf("%s: got %d messages %v, want %d %v", f.name, len(got), got, len(want), want)
 		}
 	}
+}
+
+// inVault changes the vault behind the program's back: how the tests make
+// time pass.
+func (s *studio) inVault(fn func(tx *vault.Tx) error) {
+	s.t.Helper()
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return b
+	}
+	v, err := vault.Open(vault.Options{Path: s.vaultPath(), Recipients: read("recipients.txt"), Identity: read("identity.txt")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := errors.Join(v.Update(s.t.Context(), fn), v.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// hoursLater makes the last check of a mailbox, and its next one, so much
+// older than they are.
+func (s *studio) hoursLater(mailbox string, hours int) {
+	s.t.Helper()
+	by := -time.Duration(hours) * time.Hour
+	s.inVault(func(tx *vault.Tx) error {
+		cred, ok, err := tx.Credential(mailbox, mailbox)
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("no such credential"))
+		}
+		cred.LastCheck.At = cred.LastCheck.At.Add(by)
+		if !cred.LastCheck.NextAt.IsZero() {
+			cred.LastCheck.NextAt = cred.LastCheck.NextAt.Add(by)
+		}
+		return tx.PutCredential(cred)
+	})
+}
+
+// nextDay makes the daily check due, and yesterday's refusals forgotten.
+func (s *studio) nextDay(mailboxes ...string) {
+	s.t.Helper()
+	s.inVault(func(tx *vault.Tx) error {
+		for _, m := range mailboxes {
+			if err := tx.PutAttempts(vault.Attempts{Mailbox: m, Day: date(-1, time.DateOnly), Refusals: 3}); err != nil {
+				return err
+			}
+		}
+		return tx.PutJob(ingest.JobProbe, time.Now().Add(-25*time.Hour))
+	})
 }
 
 // snapshot is everything that can be seen of a folder: UIDs, flags, dates and

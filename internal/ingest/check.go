@@ -117,7 +117,11 @@ func (s *Service) dueChecks(ctx context.Context, now time.Time, daily bool) (due
 			if err != nil || !ok {
 				return err
 			}
-			target, providerID, known, err := s.storedTarget(client, v)
+			signer, err := sourceSigner(tx, v)
+			if err != nil {
+				return err
+			}
+			target, providerID, known, err := s.storedTarget(client, v, signer)
 			if err != nil || !known {
 				return nil // said by `ingest check`; one bad entry must not stop the others
 			}
@@ -241,6 +245,9 @@ func (s *Service) proveVersion(tx *vault.Tx, cred *vault.Credential, v *vault.Ve
 		return err
 	}
 	cred.Signer = sub.Signer
+	if err := learnSigner(tx, sub); err != nil {
+		return err
+	}
 	return s.reply(tx, sub, notify.KindAccepted, *v)
 }
 
@@ -289,11 +296,15 @@ func (s *Service) closeCheck(ctx context.Context, c stored, now time.Time, suspe
 			return err
 		}
 		cred.Intent = nil
-		if suspended || cred.Current != c.version.N {
-			return tx.PutCredential(cred)
-		}
+		// The mailbox has seen a refusal, whatever is concluded from it.
 		if err := countRefusal(tx, cred.Mailbox, s.today(now)); err != nil {
 			return err
+		}
+		if suspended || cred.Current != c.version.N {
+			if !cred.LastCheck.NextAt.IsZero() {
+				cred.LastCheck.NextAt = now.Add(24 * time.Hour) // not at every pass
+			}
+			return tx.PutCredential(cred)
 		}
 		cred.LastCheck = vault.Check{At: now, Result: string(probe.Refused)}
 		cred.GoodLogins, cred.GoodLoginDay = 0, ""
@@ -305,7 +316,9 @@ func (s *Service) closeCheck(ctx context.Context, c stored, now time.Time, suspe
 		if v.State == VersionUnverified {
 			event = "credential.rejected"
 			v.State, v.EndedAt, v.Ended, v.Sealed = VersionRefused, now, "refused by the provider", nil
-			cred.Current = cred.Proven
+			if err := fallBack(tx, &cred); err != nil {
+				return err
+			}
 			if sub, ok, err := tx.Submission(v.Source); err != nil {
 				return err
 			} else if ok {
@@ -314,7 +327,7 @@ func (s *Service) closeCheck(ctx context.Context, c stored, now time.Time, suspe
 				}
 			}
 		} else {
-			cred.Refused = true
+			cred.Refused, v.State = true, VersionRefused
 		}
 		if err := tx.PutVersion(v); err != nil {
 			return err
@@ -326,6 +339,18 @@ func (s *Service) closeCheck(ctx context.Context, c stored, now time.Time, suspe
 			"hint", "it is not tried again; the client is asked for a new one")
 		return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: event, Mailbox: cred.Mailbox, Login: cred.Login, Version: v.N})
 	})
+}
+
+// fallBack makes the last proven version the current one again. One that was
+// broken before is broken still.
+func fallBack(tx *vault.Tx, cred *vault.Credential) error {
+	cred.Current = cred.Proven
+	if cred.Current == 0 {
+		return nil
+	}
+	v, _, err := tx.Version(cred.Mailbox, cred.Login, cred.Current)
+	cred.Refused = v.State == VersionRefused
+	return err
 }
 
 func countRefusal(tx *vault.Tx, mailbox string, today time.Time) error {

@@ -44,8 +44,12 @@ func (s *Service) Get(ctx context.Context, reader, mailbox, login string, now ti
 	}
 	v := k.version
 	if v.State == VersionUnverified && k.cred.Proven > 0 {
-		if v, err = s.version(ctx, mailbox, k.cred.Login, k.cred.Proven); err != nil {
+		proven, err := s.version(ctx, mailbox, k.cred.Login, k.cred.Proven)
+		if err != nil {
 			return Password{}, err
+		}
+		if proven.State != VersionRefused { // broken since: it would lock the mailbox
+			v = proven
 		}
 	}
 	password, err := s.unseal(v)

@@ -60,8 +60,10 @@ func (p *pass) accept(ctx context.Context, sub vault.Submission, epoch []vault.S
 		if err := tx.PutCredential(cred); err != nil {
 			return err
 		}
-		if err := p.learnSigner(tx, s, a); err != nil {
-			return err
+		if a.unprobed || a.result.Outcome == probe.Accepted {
+			if err := learnSigner(tx, s); err != nil {
+				return err
+			}
 		}
 		for _, e := range epoch {
 			if err := p.settleSubmission(tx, e.ID, OutcomeSuperseded, v.N); err != nil {
@@ -239,11 +241,9 @@ func nextTry(since, now time.Time) time.Time {
 	return now.Add(max(5*time.Minute, lasted/2))
 }
 
-// learnSigner remembers by which provider a mailbox is known from now on.
-func (p *pass) learnSigner(tx *vault.Tx, s vault.Submission, a attempt) error {
-	if !a.unprobed && a.result.Outcome != probe.Accepted {
-		return nil
-	}
+// learnSigner remembers by which provider a mailbox is known from now on:
+// the signer of a submission whose password works.
+func learnSigner(tx *vault.Tx, s vault.Submission) error {
 	c, ok, err := tx.Client(s.Mailbox)
 	if err != nil || !ok || c.Signer != "" {
 		return err

@@ -52,7 +52,15 @@ func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login strin
 
 // checkReported tries the one password that was reported.
 func (s *Service) checkReported(ctx context.Context, k known, now time.Time) (probe.Result, error) {
-	target, providerID, ok, err := s.storedTarget(k.client, k.version)
+	var signer string
+	err := s.vault.View(ctx, func(tx *vault.Tx) (err error) {
+		signer, err = sourceSigner(tx, k.version)
+		return err
+	})
+	if err != nil {
+		return probe.Result{}, err
+	}
+	target, providerID, ok, err := s.storedTarget(k.client, k.version, signer)
 	if err != nil || !ok {
 		return probe.Result{}, err
 	}

@@ -56,14 +56,28 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 		}
 	}
 	now = now.UTC().Truncate(time.Second)
-	if !r.Expires.IsZero() && !r.Expires.After(s.today(now).AddDate(0, 0, -1)) {
-		return SetResult{}, usage("the expiry date %s is past", r.Expires.Format(time.DateOnly))
+	if err := s.checkExpiry(r.Expires, client, now); err != nil {
+		return SetResult{}, err
 	}
 	result, addr, err := s.tryByHand(ctx, client, mailbox, login, r.Secret, now)
 	if err != nil {
 		return SetResult{}, err
 	}
 	return s.storeByHand(ctx, r, client, login, result, addr, now)
+}
+
+// checkExpiry refuses a date that can't be, before a login is spent on it.
+func (s *Service) checkExpiry(day time.Time, c vault.Client, now time.Time) error {
+	if day.IsZero() {
+		return nil
+	}
+	if day.Before(s.today(now)) {
+		return usage("the expiry date %s is past", day.Format(time.DateOnly))
+	}
+	if expires, _, _ := schedule.Expiry(now, day, s.validityOf(c, ""), s.policy); !expires.Equal(day) {
+		return usage("the expiry date %s is further away than policy.max_validity allows", day.Format(time.DateOnly))
+	}
+	return nil
 }
 
 func (s *Service) listedClient(ctx context.Context, mailbox string) (c vault.Client, err error) {
@@ -136,9 +150,6 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 	}
 	days := s.validityOf(c, "")
 	expires, from, _ := schedule.Expiry(issued, r.Expires, days, s.policy)
-	if !r.Expires.IsZero() && !expires.Equal(r.Expires) {
-		return SetResult{}, usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly))
-	}
 	same, err := s.isCurrent(ctx, c.Mailbox, login, r.Secret)
 	if err != nil {
 		return SetResult{}, err
