@@ -56,7 +56,7 @@ func TestBackupWhileWriting(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for range 25 {
+	for range 12 {
 		var b bytes.Buffer
 		if n, err := v.Backup(ctx, &b); err != nil || n != int64(b.Len()) {
 			t.Fatalf("Backup: %d of %d bytes, %v", n, b.Len(), err)

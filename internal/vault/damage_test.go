@@ -55,7 +55,7 @@ func TestFlippedBytes(t *testing.T) {
 	}
 	// Most of the file is room to grow; flip where something is.
 	used := len(bytes.TrimRight(whole, "\x00"))
-	rounds := 800
+	rounds := 500
 	if testing.Short() {
 		rounds = 150
 	}

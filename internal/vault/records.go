@@ -323,11 +323,13 @@ func (o Outgoing) normal() Outgoing {
 	return o
 }
 
-// Attempts counts the refused logins of a mailbox on one day.
+// Attempts counts the refused logins of a mailbox on one day, and what it was
+// answered.
 type Attempts struct {
 	Mailbox  string `json:"mailbox"`
 	Day      string `json:"day"` // "2006-01-02"
 	Refusals int    `json:"refusals"`
+	Replies  int    `json:"replies,omitempty"` // that were queued on that day
 }
 
 // second is t in UTC and whole seconds.
