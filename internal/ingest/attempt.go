@@ -125,7 +125,6 @@ func (p *pass) commitIntent(ctx context.Context, sub *vault.Submission, i int) (
 // candidate is erased at once and marked, so that nothing, not even a crash
 // right now, makes it be tried again.
 func (p *pass) commitAnswer(ctx context.Context, sub *vault.Submission, i int, result probe.Result) error {
-	day := p.today(p.now).Format(time.DateOnly)
 	return p.vault.Update(ctx, func(tx *vault.Tx) error {
 		s, ok, err := tx.Submission(sub.ID)
 		if err != nil || !ok {
@@ -135,15 +134,9 @@ func (p *pass) commitAnswer(ctx context.Context, sub *vault.Submission, i int, r
 		if result.Outcome == probe.Refused {
 			s.Candidates[i].Refused = true
 			s.Candidates[i].Sealed = nil
-			at, _, err := tx.Attempts(s.Mailbox)
-			if err != nil {
-				return err
-			}
-			if at.Day != day {
-				at = vault.Attempts{Mailbox: s.Mailbox, Day: day}
-			}
-			at.Refusals++
-			if err := tx.PutAttempts(at); err != nil {
+		}
+		if result.Denied {
+			if err := countRefusal(tx, s.Mailbox, p.today(p.now)); err != nil {
 				return err
 			}
 		}

@@ -206,6 +206,13 @@ func (s *Service) commitCheck(ctx context.Context, c stored, result probe.Result
 		if err != nil {
 			return err
 		}
+		if result.Denied {
+			// A "no" that may mean anything is no refusal, but to the provider
+			// it is a failed login like any other.
+			if err := countRefusal(tx, cred.Mailbox, s.today(now)); err != nil {
+				return err
+			}
+		}
 		if result.Outcome != probe.Accepted {
 			since := cred.LastCheck.TroubleSince
 			if since.IsZero() {

@@ -11,16 +11,20 @@ import (
 type roster struct {
 	byMailbox map[string]vault.Client
 	bySender  map[string][]string // further senders → mailboxes they may write for
+	byEmail   map[string]string   // ordinary addresses → mailbox
 }
 
 func (s *Service) readRoster(ctx context.Context) (*roster, error) {
-	r := &roster{byMailbox: map[string]vault.Client{}, bySender: map[string][]string{}}
+	r := &roster{byMailbox: map[string]vault.Client{}, bySender: map[string][]string{}, byEmail: map[string]string{}}
 	err := s.vault.View(ctx, func(tx *vault.Tx) error {
 		return tx.Clients(func(c vault.Client) error {
 			if !c.RemovedAt.IsZero() {
 				return nil
 			}
 			r.byMailbox[c.Mailbox] = c
+			if c.Email != "" {
+				r.byEmail[strings.ToLower(c.Email)] = c.Mailbox
+			}
 			for _, sender := range c.Senders {
 				sender = strings.ToLower(sender)
 				r.bySender[sender] = append(r.bySender[sender], c.Mailbox)

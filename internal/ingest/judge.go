@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/notify"
 	"pec-ingest/internal/pec"
 	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/secret"
@@ -399,12 +400,32 @@ func (p *pass) commitRefused(tx *vault.Tx, j *judged) error {
 	if j.reason == pec.ReasonReceipt {
 		return nil
 	}
+	if err := p.askForPEC(tx, j); err != nil {
+		return err
+	}
 	_, listed := p.clients.client(j.claimed.Sender)
 	if !listed {
 		return nil
 	}
 	return tx.AddRefused(vault.Refused{At: p.now, Reason: string(j.reason), ClaimedID: safetext.Line(j.claimed.ID),
 		ClaimedSender: safetext.Address(j.claimed.Sender), UIDValidity: j.at.UIDValidity, UID: j.at.UID, Listed: true})
+}
+
+// askForPEC tells a client, by PEC and once a month, that a password must come
+// by PEC: somebody wrote about one by ordinary mail, with the client's address
+// as sender. That mail itself is never answered, its sender may be forged.
+func (p *pass) askForPEC(tx *vault.Tx, j *judged) error {
+	uncertified := j.reason == pec.ReasonNotPEC || j.reason == pec.ReasonAnomaly
+	if !uncertified || p.now.Sub(j.received) > AnswerWithin || !strings.Contains(strings.ToLower(j.claimed.Subject), "password") {
+		return nil
+	}
+	mailbox, ok := p.clients.byEmail[strings.ToLower(j.claimed.Sender)]
+	if !ok {
+		return nil
+	}
+	client := p.clients.byMailbox[mailbox]
+	cause := "not-certified/" + mailbox + "/" + p.today(p.now).Format("2006-01")
+	return p.queue(tx, cause, notify.KindNotCertified, client, mailbox, p.dataFor(client, "", vault.Version{}), priorityReply)
 }
 
 // adoptPlace follows a known message to a new place: after the server

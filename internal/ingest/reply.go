@@ -37,7 +37,32 @@ func (s *Service) reply(tx *vault.Tx, sub vault.Submission, kind notify.Kind, v 
 	if err != nil || !ok || !client.RemovedAt.IsZero() {
 		return err
 	}
+	allowed, err := s.countReply(tx, sub.Mailbox)
+	if err != nil || !allowed {
+		return err
+	}
 	return s.queue(tx, causeReply+sub.ID+"/"+string(kind), kind, client, client.Mailbox, s.dataFor(client, sub.Signer, v), priorityReply)
+}
+
+// maxReplies is how often a mailbox is answered on one day: two programs that
+// answer each other must end.
+const maxReplies = 3
+
+func (s *Service) countReply(tx *vault.Tx, mailbox string) (allowed bool, err error) {
+	day := s.today(time.Now()).Format(time.DateOnly)
+	at, _, err := tx.Attempts(mailbox)
+	if err != nil {
+		return false, err
+	}
+	if at.Day != day {
+		at = vault.Attempts{Mailbox: mailbox, Day: day}
+	}
+	if at.Replies >= maxReplies {
+		s.log.Warn("not answered: three answers today are enough", "event", "outbox.limited", "mailbox", mailbox)
+		return false, nil
+	}
+	at.Replies++
+	return true, tx.PutAttempts(at)
 }
 
 // replyAccepted answers an accepted submission, once it is proven: "received

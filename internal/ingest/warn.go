@@ -3,6 +3,9 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"pec-ingest/internal/notify"
@@ -68,13 +71,9 @@ func (s *Service) Warn(ctx context.Context, now time.Time) error {
 		by[[2]string{k.client.Mailbox, k.cred.Login}] = k
 	}
 	due := schedule.Due(now, s.warnings.NextWorking(now, s.policy), factsOf(s, all), warned, s.policy)
-	for _, w := range due {
-		k, ok := by[[2]string{w.Mailbox, w.Login}]
-		if !ok {
-			continue
-		}
-		if err := s.queueWarning(ctx, w, k, now); err != nil {
-			return fmt.Errorf("queueing a warning for %s: %w", w.Mailbox, err)
+	for _, group := range groupWarnings(due, by) {
+		if err := s.queueWarnings(ctx, group, now); err != nil {
+			return fmt.Errorf("queueing a warning for %s: %w", group[0].w.Mailbox, err)
 		}
 	}
 	if len(due) > 0 {
@@ -86,35 +85,103 @@ func (s *Service) Warn(ctx context.Context, now time.Time) error {
 	return s.vault.Update(ctx, func(tx *vault.Tx) error { return tx.PutJob(JobWarnings, now) })
 }
 
-func (s *Service) queueWarning(ctx context.Context, w schedule.Warning, k known, now time.Time) error {
+// dueWarning is a warning with what it is about.
+type dueWarning struct {
+	w schedule.Warning
+	k known
+}
+
+// maxTogether bounds how many mailboxes one message names, and with that its
+// transaction.
+const maxTogether = 15
+
+// groupWarnings puts together what one client is told in one message: the
+// mailboxes of the same name and the same kind of message, nearest date first.
+func groupWarnings(due []schedule.Warning, by map[[2]string]known) [][]dueWarning {
+	var groups [][]dueWarning
+	at := map[string]int{}
+	for _, w := range due {
+		k, ok := by[[2]string{w.Mailbox, w.Login}]
+		if !ok {
+			continue
+		}
+		who := k.client.Name
+		if who == "" {
+			who = k.client.Mailbox
+		}
+		key := strings.Join([]string{who, string(clientKind(w)), strconv.FormatBool(w.ToClient)}, "\x00")
+		i, there := at[key]
+		if !there || len(groups[i]) == maxTogether {
+			i = len(groups)
+			at[key] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], dueWarning{w, k})
+	}
+	for _, g := range groups {
+		slices.SortStableFunc(g, func(a, b dueWarning) int { return a.w.Expires.Compare(b.w.Expires) })
+	}
+	return groups
+}
+
+// queueWarnings marks the warnings of one client as given and queues the
+// message that gives them, in one transaction.
+func (s *Service) queueWarnings(ctx context.Context, group []dueWarning, now time.Time) error {
 	killPoint("before-warning")
-	cause := warningCause(w.Key())
 	err := s.vault.Update(ctx, func(tx *vault.Tx) error {
-		done, err := tx.Caused(cause)
-		if err != nil || done {
-			return err
-		}
-		if err := tx.MarkCause(cause, now.UTC().Format(time.RFC3339)); err != nil {
-			return err
-		}
-		d := s.dataFor(k.client, k.cred.Signer, k.version)
-		d.Expires = w.Expires
-		d.DaysLeft = schedule.DaysLeft(w.Expires, s.today(now))
-		if w.ToClient {
-			for _, to := range []string{k.client.Mailbox, k.client.Email} {
-				if to == "" {
-					continue
-				}
-				if err := s.queue(tx, cause+"/"+to, clientKind(w), k.client, to, d, priorityWarning); err != nil {
-					return err
-				}
+		var told []dueWarning
+		for _, d := range group {
+			cause := warningCause(d.w.Key())
+			done, err := tx.Caused(cause)
+			if err != nil {
+				return err
 			}
+			if done {
+				continue
+			}
+			if err := tx.MarkCause(cause, now.UTC().Format(time.RFC3339)); err != nil {
+				return err
+			}
+			if err := tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "warning.queued", Mailbox: d.w.Mailbox, Login: d.w.Login,
+				Version: d.w.Version, Detail: "threshold=" + d.w.Threshold + " expires=" + d.w.Expires.Format(time.DateOnly)}); err != nil {
+				return err
+			}
+			told = append(told, d)
 		}
-		return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "warning.queued", Mailbox: w.Mailbox, Login: w.Login, Version: w.Version,
-			Detail: "threshold=" + w.Threshold + " expires=" + w.Expires.Format(time.DateOnly)})
+		if len(told) == 0 || !told[0].w.ToClient {
+			return nil
+		}
+		return s.queueForClient(tx, told, now)
 	})
 	killPoint("after-warning")
 	return err
+}
+
+// queueForClient queues one message about all the warnings: to the mailbox
+// that expires first, and to the client's ordinary address.
+func (s *Service) queueForClient(tx *vault.Tx, told []dueWarning, now time.Time) error {
+	first := told[0]
+	data := s.dataFor(first.k.client, first.k.cred.Signer, first.k.version)
+	data.Expires, data.DaysLeft = first.w.Expires, schedule.DaysLeft(first.w.Expires, s.today(now))
+	data.Mailboxes = nil
+	for _, d := range told {
+		data.Mailboxes = append(data.Mailboxes, d.w.Mailbox)
+		data.Items = append(data.Items, notify.Item{Mailbox: d.w.Mailbox, Client: d.k.client.Name, Expires: d.w.Expires,
+			DaysLeft: schedule.DaysLeft(d.w.Expires, s.today(now)), State: schedule.StateOf(s.facts(d.k), s.today(now), s.policy)})
+	}
+	if len(told) == 1 {
+		data.Items = nil
+	}
+	cause := warningCause(first.w.Key())
+	for _, to := range []string{first.k.client.Mailbox, first.k.client.Email} {
+		if to == "" {
+			continue
+		}
+		if err := s.queue(tx, cause+"/"+to, clientKind(first.w), first.k.client, to, data, priorityWarning); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func clientKind(w schedule.Warning) notify.Kind {
