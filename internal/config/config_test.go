@@ -12,8 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"pec-ingest/internal/config"
-	"pec-ingest/internal/provider"
-	"pec-ingest/internal/schedule"
 )
 
 const minimal = "[inbox]\nhost = \"imap.test\"\nusername = \"Studio@PEC.it\"\n"
@@ -197,10 +195,6 @@ smtp = "smtp.test"
 	}
 }
 
-// The fields are those of provider.Override, so that the pipeline converts one
-// to the other; this doesn't compile otherwise.
-var _ = provider.Override(config.Provider{})
-
 func TestSMTPFollowsInbox(t *testing.T) {
 	c := mustParse(t, "[inbox]\nprovider = \"aruba-pec\"\nusername = \"studio@pec.it\"\n[smtp]\n")
 	want := config.SMTP{Enabled: true, Provider: "aruba-pec", Port: 465, TLS: "implicit", Username: "studio@pec.it",
@@ -314,16 +308,6 @@ func TestLoadRelativeAndCredentials(t *testing.T) {
 	var one *config.Error
 	if !errors.As(err, &one) || !strings.Contains(one.Hint, "ingest init") || !strings.Contains(one.File, "none.toml") {
 		t.Errorf("missing file: got %v, want an Error with a hint", err)
-	}
-}
-
-func TestCronRulesAreThoseOfSchedule(t *testing.T) {
-	for _, spec := range []string{"", "0 9 * * MON-FRI", "0 6 * * *", "TZ=0", "CRON_TZ=UTC 0 9 * * *", "@daily", "0 2 * * *",
-		"0 * * * *", "0 9 31 2 *", "0 9 29 2 *", "60 9 * * *", "0 9 * * *\x00", "0 9 * *", "0 9 1,15 * ?", "0 9 * * LUN", "é 9 * * *"} {
-		_, want := schedule.ParseCron(spec, nil)
-		if got := config.CheckCron(spec); (got == nil) != (want == nil) {
-			t.Errorf("%q: got %v, schedule says %v", spec, got, want)
-		}
 	}
 }
 

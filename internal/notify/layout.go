@@ -84,7 +84,7 @@ func wrap(b *strings.Builder, line, first, rest string) {
 	prefix, width := first, utf8.RuneCountInString(first)
 	b.WriteString(prefix)
 	empty := true
-	for _, word := range strings.Fields(line) {
+	for _, word := range unbroken(line) {
 		n := utf8.RuneCountInString(word)
 		if !empty && width+1+n > columns {
 			b.WriteByte('\n')
@@ -101,6 +101,23 @@ func wrap(b *strings.Builder, line, first, rest string) {
 	}
 	b.WriteByte('\n')
 }
+
+// unbroken splits a line where it may be broken: at blanks, but not between
+// digits, so that a telephone number stays whole.
+func unbroken(line string) []string {
+	var words []string
+	for _, w := range strings.Fields(line) {
+		last := len(words) - 1
+		if last >= 0 && isDigit(words[last][len(words[last])-1]) && isDigit(w[0]) {
+			words[last] += " " + w
+			continue
+		}
+		words = append(words, w)
+	}
+	return words
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
 // htmlText lays the same blocks out as a document: no images, no links, no
 // style sheet, large enough to be read without glasses.

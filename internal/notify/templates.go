@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -159,7 +160,7 @@ func (t *Templates) Render(k Kind, d Data) (Rendered, error) {
 	if t.byLang[lang] == nil {
 		lang = Langs[0]
 	}
-	if t.byLang[lang].Lookup(string(k)) == nil || string(k) == partials {
+	if !slices.Contains(Kinds(), k) {
 		return Rendered{}, fmt.Errorf("%w: %q", ErrUnknownKind, safetext.LineN(string(k), 40))
 	}
 	var b bytes.Buffer
