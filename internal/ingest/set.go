@@ -56,7 +56,7 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 		}
 	}
 	now = now.UTC().Truncate(time.Second)
-	if err := s.checkExpiry(r.Expires, client, now); err != nil {
+	if err := s.checkExpiry(r, client, now); err != nil {
 		return SetResult{}, err
 	}
 	result, addr, err := s.tryByHand(ctx, client, mailbox, login, r.Secret, now)
@@ -67,17 +67,25 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 }
 
 // checkExpiry refuses a date that can't be, before a login is spent on it.
-func (s *Service) checkExpiry(day time.Time, c vault.Client, now time.Time) error {
-	if day.IsZero() {
+func (s *Service) checkExpiry(r SetRequest, c vault.Client, now time.Time) error {
+	if r.Expires.IsZero() {
 		return nil
 	}
-	if day.Before(s.today(now)) {
-		return usage("the expiry date %s is past", day.Format(time.DateOnly))
+	if r.Expires.Before(s.today(now)) {
+		return usage("the expiry date %s is past", r.Expires.Format(time.DateOnly))
 	}
-	if expires, _, _ := schedule.Expiry(now, day, s.validityOf(c, ""), s.policy); !expires.Equal(day) {
-		return usage("the expiry date %s is further away than policy.max_validity allows", day.Format(time.DateOnly))
+	if expires, _, _ := schedule.Expiry(r.issued(now), r.Expires, s.validityOf(c, ""), s.policy); !expires.Equal(r.Expires) {
+		return usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly))
 	}
 	return nil
+}
+
+// issued is the time from which a validity counts.
+func (r SetRequest) issued(now time.Time) time.Time {
+	if r.Issued.IsZero() || r.Issued.After(now) {
+		return now
+	}
+	return r.Issued.UTC()
 }
 
 func (s *Service) listedClient(ctx context.Context, mailbox string) (c vault.Client, err error) {
@@ -144,10 +152,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, mailbox, login 
 }
 
 func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client, login string, result probe.Result, addr string, now time.Time) (SetResult, error) {
-	issued := now
-	if !r.Issued.IsZero() && r.Issued.Before(now) {
-		issued = r.Issued.UTC()
-	}
+	issued := r.issued(now)
 	days := s.validityOf(c, "")
 	expires, from, _ := schedule.Expiry(issued, r.Expires, days, s.policy)
 	same, err := s.isCurrent(ctx, c.Mailbox, login, r.Secret)
