@@ -30,6 +30,8 @@ type verdict struct {
 	source string
 	facts  facts
 	texts  []text
+
+	crowded bool // more values than a letter can have
 }
 
 type pairGroups struct {
@@ -121,10 +123,21 @@ func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
 	if h.asked {
 		cap(74, "question")
 	}
+	if h.unsure {
+		cap(74, "unsure")
+	}
+	if f.half {
+		cap(74, "in-parts")
+	}
+	if v.crowded {
+		cap(74, "too-many")
+	}
 	if h.webmail && !h.mail {
 		cap(30, "webmail")
 		v.notes = append(v.notes, NoteWebmail)
 		past = true
+	} else if h.webmail {
+		cap(74, "webmail")
 	}
 	if h.old || h.negated || h.dead {
 		cap(20, "old")
@@ -142,10 +155,15 @@ func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
 
 // decide forms groups and says what the letter is.
 func (v *verdict) decide(hits []hit, sender string) {
+	v.crowded = len(hits) >= maxHits
+	var dropped []string
 	for i := range hits {
 		h := &hits[i]
 		score, past, capped, why := v.rate(h)
 		if score <= 0 {
+			if h.zone != zoneQuoted && !h.example {
+				dropped = append(dropped, h.reading.forms[0])
+			}
 			continue
 		}
 		v.put(h, score, past, why, sender)
@@ -154,9 +172,43 @@ func (v *verdict) decide(hits []hit, sender string) {
 	v.groups = merge(v.groups)
 	sort.SliceStable(v.groups, func(i, j int) bool { return v.groups[i].score > v.groups[j].score })
 	v.pickMailboxes(sender)
+	v.compare(dropped)
 	v.state = v.stateOf()
 	if v.state == Intended || v.state == None || v.state == Extension {
 		v.groups = nil
+	}
+}
+
+// compare looks for a value that is nearly the best candidate: one of the two
+// was mistyped.
+func (v *verdict) compare(dropped []string) {
+	if len(v.groups) == 0 {
+		return
+	}
+	best := v.groups[0]
+	first := strings.ToLower(best.forms[0])
+	near := func(s string) bool {
+		s = strings.ToLower(s)
+		if len(s) > maxLength || len(first) > maxLength {
+			return false
+		}
+		d := distance(first, s)
+		return d <= 2 && d*3 <= len(first)
+	}
+	for _, s := range dropped[:min(len(dropped), 200)] {
+		if !contains(best.forms, s) && near(s) {
+			best.doubtful = true
+			best.why = append(best.why, "nearly-twice")
+			best.forms = append(best.forms[:len(best.forms):len(best.forms)], s)
+			return
+		}
+	}
+	for _, g := range v.groups[1:min(len(v.groups), 200)] {
+		if g.mailbox == best.mailbox && near(g.forms[0]) && !contains(g.why, "quoted") && !contains(g.why, "old") {
+			best.doubtful = true
+			best.why = append(best.why, "nearly-twice")
+			return
+		}
 	}
 }
 
@@ -271,7 +323,7 @@ func (v *verdict) stateOf() State {
 	if len(v.groups) > 0 && v.groups[0].score >= rival {
 		return Ambiguous
 	}
-	if v.facts.intends() {
+	if v.facts.intends() && (!contains(v.notes, NoteOther) || v.facts.app || v.facts.subject && !v.facts.otherSubj) {
 		return Intended
 	}
 	return None

@@ -16,7 +16,7 @@ type facts struct {
 	undone    bool
 	done      bool
 	future    bool
-	question  bool
+	half      bool // the password is given in parts, or to be changed
 	reply     bool
 	bare      bool // nothing but one value that mixes cases and digits, greeting and closing aside
 	dots      bool // sentences end with dots
@@ -56,7 +56,7 @@ func (f facts) intends() bool {
 	case f.app, f.subject && !f.otherSubj:
 		return true
 	case f.password:
-		return f.mail || f.mailweak || f.done || f.undone || f.future || f.extend || f.ownWords < 25
+		return f.mail || f.mailweak || f.done || f.undone || f.future || f.extend
 	case f.thread && f.reply:
 		return f.done || f.ownWords == 0 || f.image || f.attached || f.extend
 	}
@@ -151,6 +151,7 @@ func (f *facts) addLine(w []string) {
 	f.undone = f.undone || said["undone"]
 	f.done = f.done || said["done"]
 	f.future = f.future || said["future"] && (own || contains(w, "ve"))
+	f.half = f.half || said["half"]
 	f.mail = f.mail || said["mail"]
 	f.mailweak = f.mailweak || said["mailweak"]
 	f.other = f.other || said["other"] || own && said["otherhere"]

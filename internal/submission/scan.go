@@ -26,6 +26,7 @@ type hit struct {
 
 	old, isNew, example, negated, dead bool
 	asked                              bool // in a question
+	unsure                             bool // in a line that says "perhaps"
 	other, webmail, mail               bool // what the password is for
 	unknown                            bool // a word between label and value that is in no list
 	doubtful                           bool // value unclear, see reading
@@ -449,16 +450,20 @@ func closes(l *line, from int) bool {
 	return false
 }
 
+// maxHits bounds the values kept of one text; a letter has a handful.
+const maxHits = 200
+
 // finish reads the forms of the value and keeps the hit.
 func (s *scanner) finish(t *text, h *hit, raw string, in setting) {
 	if len(h.reading.forms) == 0 {
 		h.reading = read(raw, in)
 	}
-	if len(h.reading.forms) == 0 {
+	if len(h.reading.forms) == 0 || len(s.hits) >= maxHits {
 		return
 	}
 	h.doubtful = h.doubtful || h.reading.doubtful
 	h.where = t.at(h.line)
+	h.unsure = lex.has(t.lines[h.line].words, "doubt")
 	s.hits = append(s.hits, *h)
 }
 

@@ -34,8 +34,8 @@ type reading struct {
 }
 
 func (r *reading) add(s string) {
-	if n := len([]rune(s)); n < minLength || n > maxLength {
-		return
+	if n := len([]rune(s)); n < minLength || n > maxLength || strings.Trim(s, s[:1]) == "" {
+		return // "xxxxxxxx" stands for a password
 	}
 	for _, f := range r.forms {
 		if f == s {
