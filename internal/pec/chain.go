@@ -29,6 +29,7 @@ type identity struct {
 	spki    string            // hex SHA-256 of its public key
 	chains  []validity        // when the ways from leaf to an anchor hold; none: untrusted
 	revoked bool
+	anchor  bool // leaf itself is the anchor
 }
 
 // validity is the time in which all intermediates of a chain are valid.
@@ -145,10 +146,10 @@ func rootCopy(c *x509.Certificate) *x509.Certificate {
 // Source: RFC 5280 §6.1; RFC 6109 §7.
 func (t *Trust) findChains(id *identity, carried []*x509.Certificate) {
 	leaf := id.leaf
-	leafKey := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	if t.allowed(leafKey, leaf, 0) {
-		// The signer's own key is the anchor. Nobody vouches for revocation
-		// lists here, so name and number are enough.
+	if t.isAnchor(leaf) {
+		// Nobody vouches for revocation lists here, so name and number are
+		// enough.
+		id.anchor = true
 		id.chains = append(id.chains, validity{beforeTime, afterTime})
 		for _, crl := range t.crls {
 			if bytes.Equal(crl.RawIssuer, leaf.RawIssuer) && lists(crl, leaf.SerialNumber) {
@@ -199,6 +200,23 @@ func (t *Trust) findChains(id *identity, carried []*x509.Certificate) {
 			id.revoked = true
 		}
 	}
+}
+
+// isAnchor tells whether the signer itself is an anchor: the certificate given
+// as PEM, or any certificate with a pinned key. Nobody has signed such a
+// certificate for us. Where only the key is pinned, what the certificate says
+// beside the key could be forged around a genuine signature: a pin of a signer
+// is a decision to believe its certificates, too.
+func (t *Trust) isAnchor(leaf *x509.Certificate) bool {
+	for _, a := range t.byKey[sha256.Sum256(leaf.RawSubjectPublicKeyInfo)] {
+		if a.cert != nil && !bytes.Equal(a.cert.Raw, leaf.Raw) {
+			continue
+		}
+		if a.domains == nil { // the built-in anchor never signs mail itself
+			return true
+		}
+	}
+	return false
 }
 
 // isAnchorCA tells whether a carried certificate holds the key of an anchor
@@ -293,9 +311,12 @@ func (id *identity) trustedAt(at time.Time) bool {
 // validAt checks what the signer's certificate says of itself. The zero time
 // leaves the dates out.
 //
-// Source: RFC 6109 §5.5 (profile); RFC 8550 §4.4 (key usage, EKU).
+// Source: RFC 6109 §5.5.2 (profile); RFC 8550 §4.4 (key usage, EKU).
 func (id *identity) validAt(at time.Time) *refusal {
 	c := id.leaf
+	if c.IsCA && !id.anchor { // RFC 6109 §5.5.2: no basic constraints
+		return refuse(ReasonSignerNotValid, "certificate is that of a CA")
+	}
 	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
 		return refuse(ReasonSignerNotValid, "key usage does not allow signatures")
 	}

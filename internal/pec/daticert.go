@@ -198,6 +198,10 @@ func (r *dtdReader) leaf(e *element) {
 // parseMoment reads dd/mm/yyyy, hh:mm:ss and a zone +hhmm, which real
 // providers also write +hh:mm, and both in brackets.
 func parseMoment(day, clock, zone string) (time.Time, bool) {
+	leap := time.Duration(0)
+	if strings.HasSuffix(clock, ":60") { // a leap second, RFC 6109 §4.2
+		clock, leap = clock[:len(clock)-2]+"59", time.Second
+	}
 	local, err := time.Parse("02/01/2006 15:04:05", day+" "+clock)
 	if err != nil || len(day) != 10 || len(clock) != 8 {
 		return time.Time{}, false
@@ -221,7 +225,7 @@ func parseMoment(day, clock, zone string) (time.Time, bool) {
 	if zone[0] == '-' {
 		offset = -offset
 	}
-	return local.Add(-offset), true
+	return local.Add(leap - offset), true
 }
 
 func stripBrackets(id string) string {

@@ -86,6 +86,20 @@ func TestAnchors(t *testing.T) {
 	}
 }
 
+// A certificate given as PEM is the anchor as it stands: another one around
+// the same key, which anybody can put beside a genuine signature, is not.
+func TestSwappedCertificate(t *testing.T) {
+	e := corpus.Envelope()
+	genuine := e.Provider
+	swapped := forger.Issue(pectest.LeafOptions{Address: arubaAddress, Name: genuine.Name, Key: "pec/" + arubaAddress, NotAfter: pectest.NotAfter.AddDate(1, 0, 0)})
+	p := *genuine
+	p.Cert, p.Chain = swapped.Cert, nil
+	e.Provider = &p
+	if j := pec.Judge(e.Bytes(), pec.Options{Trust: newTrust(t, pec.TrustOptions{PEM: [][]byte{pectest.PEM(genuine.Cert)}})}); j.Reason != pec.ReasonUntrustedSigner {
+		t.Errorf("got %q (%v), want untrusted-signer", j.Reason, j.Err)
+	}
+}
+
 // Nil trusts nobody, above all not the system's roots.
 func TestNilTrust(t *testing.T) {
 	e := corpus.Envelope()

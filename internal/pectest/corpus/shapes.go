@@ -215,6 +215,7 @@ func (c *collection) xmlShapes() {
 		return b.String()
 	})
 	xml("ok-xml-blanks", "blanks around a value", replaceXML("<mittente>rossi@pec.it<", "<mittente>\n  rossi@pec.it\t<"))
+	xml("ok-leap-second", "a leap second", replaceXML("15:41:19", "15:41:60"))
 	xml("ok-zone-colon", "zone with a colon", replaceXML("+0200", "+02:00"))
 	xml("ok-zone-utc", "time in UTC", func(s string) string { return replace(replace(s, "+0200", "+0000"), "15:41:19", "13:41:19") })
 }

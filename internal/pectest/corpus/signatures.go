@@ -176,6 +176,7 @@ func (c *collection) signers() {
 	leaf("signer-any-usage", "any extended key usage, no emailProtection", pec.ReasonSignerNotValid, pectest.LeafOptions{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	leaf("signer-no-ext-usage", "no extended key usage extension", "", pectest.LeafOptions{ExtKeyUsage: []x509.ExtKeyUsage{}})
 	leaf("signer-critical", "an unknown critical extension", pec.ReasonUntrustedSigner, pectest.LeafOptions{Critical: true})
+	leaf("signer-is-ca", "a CA of its own below the issuing CA", pec.ReasonSignerNotValid, pectest.LeafOptions{IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign})
 	leaf("signer-no-email", "no rfc822Name", pec.ReasonSignerMismatch, pectest.LeafOptions{Emails: []string{}})
 	leaf("signer-two-emails", "two rfc822Names, one of them right", "", pectest.LeafOptions{Emails: []string{"pec@aruba.example", aruba}})
 	leaf("signer-serial", "a serial number with its high bit set", "", pectest.LeafOptions{Serial: new(big.Int).SetBytes(bytes.Repeat([]byte{0xff}, 16))})
