@@ -135,7 +135,7 @@ func (p *pass) commitAnswer(ctx context.Context, sub *vault.Submission, i int, r
 			s.Candidates[i].Refused = true
 			s.Candidates[i].Sealed = nil
 		}
-		if result.Denied {
+		if result.Denied || result.Outcome == probe.Refused {
 			if err := countRefusal(tx, s.Mailbox, p.today(p.now)); err != nil {
 				return err
 			}
