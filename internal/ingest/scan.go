@@ -14,7 +14,7 @@ import (
 
 const (
 	headerBatch = 500 // messages whose headers are asked for at once
-	commitBatch = 20  // judged messages a transaction; at most 6 keys each, of 128
+	commitBatch = 15  // judged messages a transaction; some 7 keys each, of 128
 
 	holeTries = 6 // how often an unreadable message is asked for again
 )
