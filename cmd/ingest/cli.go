@@ -41,6 +41,7 @@ type cli struct {
 	Due      dueCmd      `cmd:"" help:"What the warnings run would send; sends nothing."`
 	Review   reviewCmd   `cmd:"" help:"What waits for a person."`
 	Outbox   outboxCmd   `cmd:"" help:"Messages to send and sent."`
+	Calendar calendarCmd `cmd:"" help:"Renewals and expiries as iCalendar."`
 	Provider providerCmd `cmd:"" help:"The table of mail providers."`
 	Audit    auditCmd    `cmd:"" help:"Who did what."`
 	Check    checkCmd    `cmd:"" help:"Check config, permissions, keys, trust, inbox and SMTP."`

@@ -172,10 +172,11 @@ func (c *reviewRejectCmd) Run(ctx context.Context, env *environment) error {
 }
 
 type outboxCmd struct {
-	List  outboxListCmd  `cmd:"" default:"1" help:"Messages that are queued, in doubt or failed."`
-	Show  outboxShowCmd  `cmd:"" help:"One message with its text."`
-	Retry outboxRetryCmd `cmd:"" help:"Queue a message again that failed or is in doubt."`
-	Drop  outboxDropCmd  `cmd:"" help:"Give a message up."`
+	List    outboxListCmd    `cmd:"" default:"1" help:"Messages that are queued, in doubt or failed."`
+	Show    outboxShowCmd    `cmd:"" help:"One message with its text."`
+	Retry   outboxRetryCmd   `cmd:"" help:"Queue a message again that failed or is in doubt."`
+	Drop    outboxDropCmd    `cmd:"" help:"Give a message up."`
+	Preview outboxPreviewCmd `cmd:"" help:"A message as a client would get it, with sample data."`
 }
 
 type outboxListCmd struct {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/ingest"
+)
+
+type calendarCmd struct{}
+
+func (calendarCmd) Run(ctx context.Context, env *environment) error {
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		return s.Calendar(ctx, env.stdout, time.Now())
+	})
+}
+
+type outboxPreviewCmd struct {
+	Kind string `arg:"" optional:"" help:"Which message; without it they are listed."`
+	Lang string `help:"it or en." enum:"it,en" default:"it"`
+}
+
+func (c *outboxPreviewCmd) Run(env *environment) error {
+	if c.Kind == "" {
+		_, err := fmt.Fprintln(env.stdout, strings.Join(ingest.PreviewKinds(), "\n"))
+		return err
+	}
+	return env.with(ingest.Reading, func(s *ingest.Service) error {
+		subject, text, err := s.Preview(c.Kind, c.Lang, time.Now())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(env.stdout, "Subject: %s\n\n%s\n", subject, text)
+		return err
+	})
+}
