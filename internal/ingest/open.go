@@ -83,9 +83,10 @@ func fillHosts(cfg *config.Config, table *provider.Table) error {
 		}
 	}
 	if cfg.SMTP.Enabled && cfg.SMTP.Host == "" {
-		p, ok := table.ByID(cfg.SMTP.Provider)
+		id := firstOf(cfg.SMTP.Provider, cfg.Inbox.Provider)
+		p, ok := table.ByID(id)
 		if !ok || p.SMTP.Host == "" {
-			return unknown("smtp", cfg.SMTP.Provider)
+			return unknown("smtp", id)
 		}
 		cfg.SMTP.Host, cfg.SMTP.Port, cfg.SMTP.TLS = p.SMTP.Host, p.SMTP.Port, p.SMTP.TLS
 	}
