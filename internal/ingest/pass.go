@@ -51,6 +51,7 @@ type pass struct {
 	sess    *inbox.Session
 	box     inbox.Mailbox
 	clients *roster
+	from    time.Time // first day looked at; zero: no limit
 	sum     Summary
 
 	// held keeps the candidates of this pass in clear until it ends, so that

@@ -43,6 +43,7 @@ func (p *pass) scan(ctx context.Context) error {
 	if err != nil {
 		return p.inboxError(err)
 	}
+	p.from = since
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
 	holes, err := p.dueHoles(ctx)
 	if err != nil {
@@ -77,6 +78,12 @@ func (p *pass) since() time.Time {
 		return p.cfg.Inbox.Since
 	}
 	return p.today(p.now).AddDate(0, 0, -p.policy.MaxValidityDays)
+}
+
+// tooOld: a server searches by days of its own time zone and may list the day
+// before.
+func (p *pass) tooOld(h inbox.Header) bool {
+	return !p.from.IsZero() && p.today(h.InternalDate).Before(p.from)
 }
 
 func (p *pass) cursor(ctx context.Context) (cur vault.Cursor, err error) {
@@ -138,7 +145,7 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 	}
 	for _, uid := range uids {
 		h, ok := headers[uid]
-		if !ok {
+		if !ok || p.tooOld(h) {
 			continue
 		}
 		j, skip, err := p.triage(ctx, h)
