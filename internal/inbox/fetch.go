@@ -127,7 +127,7 @@ func (s *Session) bodies(ctx context.Context, uids []uint32, first int64, fn fun
 			m := s.meta[it.uid]
 			return fn(Message{UID: it.uid, Size: m.size, InternalDate: m.date, Raw: it.raw, TooLarge: it.over})
 		}
-		lost, err := s.fetch(ctx, s.bodyBatches(wanted, first), opts, limit, true, each)
+		lost, err := s.fetch(ctx, s.bodyBatches(wanted, first), opts, limit, first == 0, each)
 		return append(gone, lost...), err
 	})
 	if err != nil {
@@ -224,42 +224,57 @@ func (s *Session) fetch(ctx context.Context, batches []batch, opts *imap.FetchOp
 
 // read takes the answers to one FETCH, all of them, even when nobody wants
 // them any more: the library can't go on before.
+//
+// The library ends a message in the same way whether its response was good or
+// broken after the body. So a message is passed on only when the next one has
+// begun, or the whole command is answered.
 func (s *Session) read(cmd *imapclient.FetchCommand, uids []uint32, limit int64, whole bool, each func(item) error) (missing []uint32, err error) {
 	open := make(map[uint32]bool, len(uids))
 	for _, uid := range uids {
 		open[uid] = true
+	}
+	var last *item
+	pass := func() error {
+		if last == nil {
+			return nil
+		}
+		it := *last
+		last = nil
+		if !s.accept(&it, open[it.uid], limit > 0, whole) {
+			return nil
+		}
+		delete(open, it.uid)
+		start := time.Now()
+		defer func() { s.guard.pause(time.Since(start)) }()
+		if err := each(it); err != nil {
+			return errCallback{err}
+		}
+		return nil
 	}
 	for err == nil {
 		msg := cmd.Next()
 		if msg == nil {
 			break
 		}
-		var it item
-		if it, err = readItem(msg, limit); err != nil {
+		if err = pass(); err != nil {
 			break
 		}
-		if it.uid == 0 || !open[it.uid] || (limit > 0 && !it.body) {
-			continue
+		var it item
+		if it, err = readItem(msg, limit); err == nil {
+			last = &it
 		}
-		if it.meta.date.IsZero() {
-			it.meta = s.meta[it.uid]
-		} else {
-			s.meta[it.uid] = it.meta
-		}
-		// A body of nothing is how some servers answer for a message that
-		// was deleted under us.
-		if whole && len(it.raw) == 0 && !it.over && it.meta.size > 0 {
-			continue
-		}
-		delete(open, it.uid)
-		start := time.Now()
-		if cerr := each(it); cerr != nil {
-			err = errCallback{cerr}
-		}
-		s.guard.pause(time.Since(start))
 	}
 	if cerr := cmd.Close(); cerr != nil && err == nil {
-		err = s.refusedFetch(cerr, uids, open)
+		var ie *imap.Error
+		if errors.As(cerr, &ie) {
+			err = pass() // a NO: the messages before it are good
+		}
+		if err == nil {
+			err = s.refusedFetch(cerr, uids, open)
+		}
+	}
+	if err == nil {
+		err = pass()
 	}
 	if err == nil {
 		for _, uid := range uids {
@@ -269,6 +284,35 @@ func (s *Session) read(cmd *imapclient.FetchCommand, uids []uint32, limit int64,
 		}
 	}
 	return missing, err
+}
+
+// accept decides whether an answered message is one that was asked for, and
+// there. What it refuses is asked for again.
+func (s *Session) accept(it *item, open, body, whole bool) bool {
+	if it.uid == 0 || !open || (body && !it.body) {
+		return false
+	}
+	if it.meta.date.IsZero() {
+		it.meta = s.meta[it.uid]
+	} else {
+		s.meta[it.uid] = it.meta
+	}
+	if !whole || it.over {
+		return true
+	}
+	// A body of nothing is how some servers answer for a message that was
+	// deleted under us. Any other length than RFC822.SIZE is believed only
+	// when it comes twice: some servers only estimate the size.
+	n := int64(len(it.raw))
+	if n == it.meta.size {
+		return true
+	}
+	if n == 0 {
+		return false
+	}
+	again := s.odd[it.uid] == n
+	s.odd[it.uid] = n
+	return again
 }
 
 // refusedFetch looks at a NO to a FETCH. [EXPUNGEISSUED] (RFC 5530) only says
@@ -315,13 +359,21 @@ func readItem(msg *imapclient.FetchMessageData, limit int64) (item, error) {
 			}
 			it.body = true
 			size := d.Literal.Size()
+			var (
+				raw []byte
+				n   int64
+				err error
+			)
 			if size > limit {
-				it.over = true // Next throws it away
-				continue
+				it.over = true
+				n, err = io.Copy(io.Discard, d.Literal)
+			} else {
+				raw = make([]byte, size)
+				var m int
+				m, err = io.ReadFull(d.Literal, raw)
+				n = int64(m)
 			}
-			raw := make([]byte, size)
-			n, err := io.ReadFull(d.Literal, raw)
-			if err != nil || int64(n) != size {
+			if err != nil || n != size {
 				return it, &MessageError{UID: it.uid, Err: errors.Join(ErrNetwork, err)}
 			}
 			it.raw = raw

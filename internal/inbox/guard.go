@@ -26,6 +26,10 @@ import (
 //     (VANISHED, XLIST…): guard drops them.
 //   - It buffers literals outside FETCH without a limit, and believes any
 //     announced length: guard holds every command to a number of bytes.
+//   - It spins for ever on a "(" in a list of capabilities: guard refuses it.
+//   - It follows every announcement of other capabilities, in the middle of a
+//     session too, and its Move becomes COPY and a plain EXPUNGE when MOVE and
+//     UIDPLUS are not among them: guard hides those that come after the login.
 //   - Its errors lose their cause (%v): guard keeps the first one.
 //
 // The server's stream is a sequence of responses, each a line that may go on
@@ -50,6 +54,7 @@ type guard struct {
 	budget  int64     // bytes that may still come
 	err     error     // what ended the stream
 	bye     string    // text of an untagged BYE
+	frozen  bool      // capabilities are settled
 }
 
 const (
@@ -145,7 +150,8 @@ func (g *guard) spend(n int64) error {
 	return nil
 }
 
-// Read implements io.Reader for the library. One goroutine calls it.
+// Read implements io.Reader for the library. One goroutine calls it. The
+// first error is final.
 func (g *guard) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -157,8 +163,12 @@ func (g *guard) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		g.mu.Lock()
+		err := g.err
 		g.setDeadline()
 		g.mu.Unlock()
+		if err != nil {
+			return 0, err // the library may ask again; there is no second wait
+		}
 
 		if g.literal > 0 {
 			n, err := g.readLiteral(p)
@@ -206,6 +216,9 @@ func (g *guard) readLine() error {
 		}
 		if !g.midLine {
 			g.classify(line)
+			if serr := g.capabilities(line); serr != nil {
+				return g.fail(serr)
+			}
 		}
 		g.midLine = true
 		if !g.drop {
@@ -274,6 +287,48 @@ func (g *guard) classify(line []byte) {
 	default:
 		g.drop = true
 	}
+}
+
+// freeze hides what the server says about its capabilities from here on.
+func (g *guard) freeze() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.frozen = true
+}
+
+// capabilities looks at a line that may hold a list of capabilities, as a
+// response of its own or as the code of another one (RFC 3501 §7.1, §7.2.1).
+func (g *guard) capabilities(line []byte) error {
+	list := -1
+	if len(line) > len("* CAPABILITY") && bytes.EqualFold(line[:len("* CAPABILITY")], []byte("* CAPABILITY")) {
+		list = 0
+	} else if g.text {
+		list = bytes.Index(line, []byte("[CAPABILITY"))
+	}
+	if list < 0 {
+		return nil
+	}
+	g.mu.Lock()
+	frozen := g.frozen
+	g.mu.Unlock()
+	switch {
+	case frozen && list == 0:
+		g.drop = true
+	case frozen:
+		line[list+1] = 'X' // a code that the library skips
+	default:
+		caps := line[list:]
+		if i := bytes.IndexByte(caps, ']'); i >= 0 {
+			caps = caps[:i]
+		} else if caps[len(caps)-1] != '\n' {
+			return fmt.Errorf("%w: an endless list of capabilities", ErrProtocol)
+		}
+		if bytes.IndexByte(caps, '(') < 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: a bad list of capabilities", ErrProtocol)
+	}
+	return nil
 }
 
 // literalSize reads the "{123}" at the end of a line.

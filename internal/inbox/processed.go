@@ -68,7 +68,10 @@ func (s *Session) namespace() (prefix, delim string, err error) {
 	if s.caps.Has(imap.CapNamespace) {
 		data, err := s.imap.Namespace().Wait()
 		if err == nil && len(data.Personal) > 0 {
-			return data.Personal[0].Prefix, string(data.Personal[0].Delim), nil
+			if d := data.Personal[0].Delim; d != 0 { // else a flat server
+				delim = string(d)
+			}
+			return data.Personal[0].Prefix, delim, nil
 		}
 		var ie *imap.Error
 		if err != nil && !errors.As(err, &ie) {

@@ -31,8 +31,9 @@ type Session struct {
 
 	examined  bool // the folder is open, read-only
 	mailbox   Mailbox
-	meta      map[uint32]meta // of messages seen since the folder was opened
-	processed string          // full name of the processed folder, "" not yet known
+	meta      map[uint32]meta  // of messages seen since the folder was opened
+	odd       map[uint32]int64 // lengths of bodies that differ from RFC822.SIZE
+	processed string           // full name of the processed folder, "" not yet known
 }
 
 // meta is what Fetch has to know before it downloads a message.
@@ -86,7 +87,7 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 
 // login makes a session of a connection, which it closes when that fails.
 func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Session, error) {
-	s := &Session{c: c, tcp: tcp, guard: newGuard(conn, tcp, c.Timeout), news: make(chan struct{}, 1), meta: map[uint32]meta{}}
+	s := &Session{c: c, tcp: tcp, guard: newGuard(conn, tcp, c.Timeout), news: make(chan struct{}, 1), meta: map[uint32]meta{}, odd: map[uint32]int64{}}
 	s.guard.begin(loginBudget)
 	s.imap = imapclient.New(s.guard, &imapclient.Options{
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: s.onMailbox},
@@ -117,7 +118,7 @@ func (s *Session) login() error {
 	if s.imap.State() != imap.ConnStateNotAuthenticated {
 		return fmt.Errorf("logging in: %w (it asks for no password)", ErrUnavailable)
 	}
-	caps := s.imap.Caps()
+	caps := s.imap.Caps() // bounded: when the stream fails, so does this
 	user, password := s.c.Username, s.c.Password.RevealString()
 	var err error
 	switch {
@@ -137,7 +138,15 @@ func (s *Session) login() error {
 		}
 		return err
 	}
-	s.caps = s.imap.Caps()
+	// The library's Caps may still be those from before the login. The list
+	// asked for now is the one for the session.
+	if s.caps, err = s.imap.Capability().Wait(); err != nil {
+		return err
+	}
+	if len(s.caps) == 0 {
+		return fmt.Errorf("%w: %w: no list of capabilities", ErrNetwork, ErrProtocol)
+	}
+	s.guard.freeze()
 	return nil
 }
 
@@ -272,6 +281,7 @@ func (s *Session) open(readOnly bool) error {
 	}
 	if data.UIDValidity != s.mailbox.UIDValidity {
 		clear(s.meta)
+		clear(s.odd)
 	}
 	s.mailbox = Mailbox{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Messages: data.NumMessages}
 	s.examined = readOnly

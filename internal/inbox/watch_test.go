@@ -33,13 +33,21 @@ func await(t *testing.T, done chan error) error {
 func TestWatch(t *testing.T) {
 	d := studioServer(t, servertest.DovecotOptions{})
 	s := dial(t, config(d))
+	// The first wait starts right with IDLE, on a folder that is open.
 	if _, err := s.Search(t.Context(), 1, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	wake := make(chan struct{}, 1)
 
 	t.Run("new message", func(t *testing.T) {
+		before, _ := s.Traffic()
 		done := watching(t.Context(), s, time.Hour, wake)
+		for { // until the server has said that it idles
+			if now, _ := s.Traffic(); now > before {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
 		d.Deliver(studio, "INBOX", mail("a", 300), time.Time{})
 		if err := await(t, done); err != nil {
 			t.Fatal(err)
