@@ -42,6 +42,7 @@ type CMS struct {
 	ContentOID    asn1.ObjectIdentifier // in the contentType attribute; nil: data
 	Trailing      []byte                // behind the value
 	Sum           []byte                // instead of the true message digest
+	Value         []byte                // instead of the true signature value
 }
 
 var (
@@ -177,9 +178,7 @@ func (c CMS) signerInfo(b *cryptobyte.Builder, content []byte) {
 		c.signatureAlgorithm(b)
 		signed := content
 		if attrs != nil {
-			var set cryptobyte.Builder
-			set.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(attrs) })
-			signed = set.BytesOrPanic()
+			signed = c.SignedAttributes(content)
 		}
 		b.AddASN1OctetString(c.rawSignature(signed))
 	})
@@ -198,7 +197,21 @@ func hash(h crypto.Hash, b []byte) []byte {
 	return w.Sum(nil)
 }
 
+// SignedAttributes is what the signature value is made over: the DER of the SET
+// OF attributes for this content.
+func (c CMS) SignedAttributes(content []byte) []byte {
+	if c.Digest == 0 {
+		c.Digest = crypto.SHA256
+	}
+	var set cryptobyte.Builder
+	set.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(c.attributes(content)) })
+	return set.BytesOrPanic()
+}
+
 func (c CMS) rawSignature(signed []byte) []byte {
+	if c.Value != nil {
+		return c.Value
+	}
 	var opts crypto.SignerOpts = c.Digest
 	var random zeroReader
 	if c.PSS {

@@ -92,6 +92,12 @@ func (c *collection) signatures() {
 	c.bad("sig-empty", "an empty signature part", pec.ReasonUnsigned, func(e *pectest.Envelope) {
 		e.P7S = func([]byte) []byte { return nil }
 	})
+	c.bad("sig-attributes-as-content", "a genuine signature's attributes passed off as content without attributes", pec.ReasonMalformed, func(e *pectest.Envelope) {
+		e.Signed = func(content []byte) []byte {
+			return pectest.CMS{Signer: e.Provider, SigningTime: SentAt}.SignedAttributes(content)
+		}
+		e.CMS = func(s *pectest.CMS) { s.NoAttributes = true }
+	})
 	flip := func(name, about, from, to string) {
 		c.bad(name, about, pec.ReasonBadSignature, func(e *pectest.Envelope) { e.Sent = replaceBytes(from, to) })
 	}

@@ -39,6 +39,12 @@ func (c *collection) structure() {
 	c.bad("mime-boundary-mixed", "boundary plain and in continuations", pec.ReasonMalformed, signedType(func(v string) string {
 		return v + `; boundary*0="oth"; boundary*1="er"`
 	}))
+	c.bad("mime-inner-boundary", "the inner boundary as the outer one", pec.ReasonMalformed, func(e *pectest.Envelope) {
+		var inner string
+		e.Signed = func(b []byte) []byte { inner = boundaryOf(string(b)); return b }
+		e.Fields = signedFields(func(v string) string { return v[:strings.Index(v, "boundary=")] + `boundary="` + inner + `"` })
+	})
+	c.injections()
 	c.bad("mime-type-broken", "Content-Type that can't be read", pec.ReasonMalformed, signedType(func(v string) string {
 		return replace(v, `protocol="`, `protocol="x"y"`)
 	}))
@@ -108,6 +114,40 @@ func (c *collection) structure() {
 		e.Signed = func(b []byte) []byte { return b[:bytes.LastIndex(b, []byte("\r\n--"))] }
 	})
 	c.ordinary()
+}
+
+// injections: clients who guess the provider's boundary (some are made of time
+// and process number) and break out of their part of the envelope.
+func (c *collection) injections() {
+	e := Envelope()
+	e.ID = "opec275.20260919154119.1234567890.1.17@pec.aruba.it"
+	var inner string
+	e.Signed = func(b []byte) []byte { inner = boundaryOf(string(b)); return b }
+	e.Bytes()
+	forged := Envelope()
+	forged.Sender, forged.ID = "vittima@pec.it", e.ID
+	data := pectest.XML(forged.DaticertXML())
+	part := "--" + inner + "\r\n" + strings.Join(data.Fields, "\r\n") + "\r\n\r\n" + string(data.Body)
+	for _, i := range []struct {
+		name, about, text string
+		first             bool
+	}{
+		{"inject-data", "the original breaks out and adds a second daticert.xml", part, false},
+		{"inject-data-close", "the original breaks out, adds a daticert.xml and closes the multipart", part + "\r\n--" + inner + "--\r\n", false},
+		{"inject-close-first", "the same with the original before the genuine data", part + "\r\n--" + inner + "--\r\n", true},
+	} {
+		c.bad(i.name, i.about, pec.ReasonMalformed, func(e *pectest.Envelope) {
+			e.ID = forged.ID
+			e.Style.OriginalFirst = i.first
+			e.Original = []byte("From: vittima@pec.it\r\nMessage-ID: <letter1@client.example>\r\n\r\nciao\r\n" + i.text)
+		})
+	}
+}
+
+func boundaryOf(entity string) string {
+	_, after, _ := strings.Cut(entity, `boundary="`)
+	b, _, _ := strings.Cut(after, `"`)
+	return b
 }
 
 // ordinary: what is no PEC at all.
