@@ -57,6 +57,8 @@ type studio struct {
 type studioOptions struct {
 	clients []string                   // nil: all of passwords
 	apart   bool                       // the clients' mailboxes on a server of their own
+	users   []servertest.User          // beside the inbox and the clients in passwords
+	day     time.Time                  // "now" for the letters; zero: now
 	smtp    bool                       // with a sink that takes what is sent
 	config  func(config string) string // edits config.toml before it is first used
 	extra   string                     // more lines for dovecot.conf
@@ -66,7 +68,7 @@ type studioOptions struct {
 func newStudio(t *testing.T, o studioOptions) *studio {
 	t.Helper()
 	inbox := servertest.User{Name: studioPEC, Password: inboxPass}
-	var users []servertest.User
+	users := o.users
 	for mailbox, password := range passwords {
 		users = append(users, servertest.User{Name: mailbox, Password: password})
 	}
@@ -77,6 +79,9 @@ func newStudio(t *testing.T, o studioOptions) *studio {
 	} else {
 		s.imap = servertest.StartDovecot(t, servertest.DovecotOptions{Users: append(users, inbox), Extra: o.extra})
 		s.clients = s.imap
+	}
+	if !o.day.IsZero() {
+		s.day = o.day
 	}
 	authority := pectest.NewAuthority("pec")
 	s.genuine = authority.Provider(signerPEC, "GESTORE DI PROVA S.p.A.")
@@ -142,7 +147,9 @@ validity = "90d"
 		text += fmt.Sprintf(`[smtp]
 host = "127.0.0.1"
 port = %s
-from = "Studio Prova <%s>"
+username = %[2]q
+password_file = "inbox-password"
+from = "Studio Prova <%[2]s>"
 tls_ca_file = "tls.pem"
 max_per_minute = 600
 `, s.sink.portText(), studioPEC)
