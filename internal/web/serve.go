@@ -1,0 +1,157 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// serve answers one call: rights first, then the body, then the endpoint.
+func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	caller, ok := r.Context().Value(callerKey{}).(Caller)
+	if !ok {
+		s.answer(w, http.StatusForbidden, &Problem{Class: ClassNotPermitted, Msg: "not permitted"})
+		return
+	}
+	// Rights may have changed since the connection was made.
+	caller.Right = s.access.Load().rightOf(caller)
+	name := r.PathValue("name")
+	e, known := s.endpoints[name]
+	if caller.Right == RightNone || known && caller.Right < e.Right {
+		s.refuse(w, caller, name, e)
+		return
+	}
+	if !known {
+		s.answer(w, http.StatusNotFound, &Problem{Class: ClassUsage, Msg: "the running service does not know this request",
+			Hint: "command and service are of different versions: restart the service"})
+		return
+	}
+	body, problem := readBody(w, r)
+	defer clear(body)
+	if problem != nil {
+		s.answer(w, http.StatusBadRequest, problem)
+		return
+	}
+	result, err := s.call(ctx, e, caller, body)
+	if err != nil {
+		s.answer(w, http.StatusUnprocessableEntity, s.problem(err))
+		return
+	}
+	s.answer(w, http.StatusOK, result)
+	if secret, ok := result.(wiper); ok {
+		secret.Wipe()
+	}
+}
+
+// call runs an endpoint; one that panics is a failure and not the end of the
+// service.
+func (s *Server) call(ctx context.Context, e Endpoint, c Caller, body json.RawMessage) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.opts.Log.Error("a request failed badly", "event", "socket.panic", "endpoint", e.Name, "stack", string(debug.Stack()),
+				"hint", "this is a fault of the program: please report it")
+			err = errors.New("the service failed on this request; its log has the details")
+		}
+	}()
+	return e.Call(ctx, c, body)
+}
+
+// readBody reads a request's JSON value; nothing at all is the empty object.
+// The buffer is made once, so that no copies of a secret are left behind.
+func readBody(w http.ResponseWriter, r *http.Request) (json.RawMessage, *Problem) {
+	if r.ContentLength < 0 || r.ContentLength > MaxBody {
+		return nil, &Problem{Class: ClassUsage, Msg: fmt.Sprintf("a request needs its length, at most %d bytes", MaxBody)}
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, r.ContentLength+bytes.MinRead))
+	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
+	body := buf.Bytes()
+	if err != nil {
+		return body, &Problem{Class: ClassUsage, Msg: "the request did not arrive whole"}
+	}
+	// Making the answer may take longer than a body may.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	if len(bytes.TrimSpace(body)) == 0 {
+		return json.RawMessage("{}"), nil
+	}
+	if !json.Valid(body) {
+		return body, &Problem{Class: ClassUsage, Msg: "the request is not JSON"}
+	}
+	return body, nil
+}
+
+func (s *Server) problem(err error) *Problem {
+	if s.opts.Problem != nil {
+		return s.opts.Problem(err)
+	}
+	return &Problem{Class: ClassFailed, Msg: err.Error()}
+}
+
+// answer writes one JSON value. Answers may hold a secret: no cache may keep
+// them, and nothing of them is logged.
+func (s *Server) answer(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		s.opts.Log.Error("an answer can't be written as JSON", "event", "socket.answer", "err", err)
+		status, b = http.StatusInternalServerError, []byte(`{"class":"failed","msg":"the service could not write its answer"}`)
+	}
+	defer clear(b)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", fmt.Sprint(len(b)))
+	if status != http.StatusOK {
+		// Else the server would wait for the rest of the request first.
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}
+
+// refuse answers a caller without the right, and tells about it.
+func (s *Server) refuse(w http.ResponseWriter, c Caller, name string, e Endpoint) {
+	hint := "ask the administrator to add your group to web.readers or web.admins"
+	if c.Right == RightReader {
+		hint = "this needs an administrator: a group of web.admins, or root"
+	}
+	s.answer(w, http.StatusForbidden, &Problem{Class: ClassNotPermitted, Msg: "not permitted", Hint: hint})
+	if e.Name == "" {
+		name = "unknown" // foreign text stays out of the audit log
+	}
+	count := s.countRefusal(c.UID, time.Now())
+	if count > 0 && s.opts.Refused != nil {
+		s.opts.Refused(c, name, count)
+	}
+}
+
+// refusalEvery is how often one user's refusals are told.
+const refusalEvery = time.Minute
+
+// maxRefusedUsers bounds the memory of who was refused.
+const maxRefusedUsers = 1024
+
+// countRefusal returns how many refusals are to be told now, mostly 0.
+func (s *Server) countRefusal(uid uint32, now time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.refused[uid]
+	if r == nil {
+		if len(s.refused) >= maxRefusedUsers {
+			clear(s.refused)
+		}
+		r = &refusals{}
+		s.refused[uid] = r
+	}
+	r.count++
+	if !r.told.IsZero() && now.Sub(r.told) < refusalEvery {
+		return 0
+	}
+	n := r.count
+	r.count, r.told = 0, now
+	return n
+}
