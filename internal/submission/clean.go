@@ -89,7 +89,7 @@ func plainLines(text string, flowed, delSp bool) []srcLine {
 			if !delSp {
 				joined += " "
 			}
-			prev.text = clean(joined + clean(rest))
+			prev.text = joined + clean(rest)
 		} else {
 			out = append(out, srcLine{n: i + 1, text: clean(rest), quoted: depth > 0})
 		}

@@ -31,6 +31,7 @@ type verdict struct {
 	facts  facts
 	texts  []text
 
+	mixed   bool // two mailboxes are named before one password
 	crowded bool // more values than a letter can have
 }
 
@@ -166,6 +167,7 @@ func (v *verdict) decide(hits []hit, sender string) {
 			}
 			continue
 		}
+		v.mixed = v.mixed || h.severalBoxes
 		v.put(h, score, past, why, sender)
 		v.groups[len(v.groups)-1].capped = capped
 	}
@@ -371,6 +373,9 @@ func (v *verdict) pickMailboxes(sender string) {
 		return
 	}
 	v.notes = append(v.notes, NoteOtherMailbox)
+	if v.mixed {
+		return
+	}
 	for _, box := range order {
 		gs := byBox[box]
 		if len(gs) > 1 || gs[0].doubtful || gs[0].score < believed {

@@ -166,7 +166,8 @@ type explanation struct {
 }
 
 func explanations(w []string) []explanation {
-	kinds := map[section]string{"letter-l": "l", "letter-i": "I", "letter-o": "Oo", "digit-0": "0", "digit-1": "1"}
+	kinds := map[section]string{"letter-l": "l", "letter-i": "I", "letter-o": "Oo", "digit-0": "0", "digit-1": "1",
+		"lower": "abcdefghijklmnopqrstuvwxyz", "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 	var out []explanation
 	place, since := 0, 0
 	for i := 0; i < len(w); {

@@ -41,10 +41,23 @@ type tree struct {
 func parseMessage(raw []byte) *tree {
 	t := &tree{}
 	head, body := splitHeader(raw)
+	if !isMessageHead(head) {
+		head, body = map[string]string{}, raw // text without a header, whose first line has a colon
+	}
 	t.subject = decodeHeader(head["subject"])
 	t.from = decodeHeader(head["from"])
 	t.walk(head, body, 0, false)
 	return t
+}
+
+// isMessageHead: has at least one field that messages have.
+func isMessageHead(head map[string]string) bool {
+	for _, f := range []string{"from", "content-type", "subject", "date", "to", "received", "mime-version", "message-id"} {
+		if _, ok := head[f]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *tree) walk(head map[string]string, body []byte, depth int, related bool) {

@@ -37,6 +37,11 @@ func (p phrase) is(want ...section) bool {
 	return false
 }
 
+// namesPassword: "password della webmail", "main password".
+func (p phrase) namesPassword() bool {
+	return p.is("webmail") && (p.words[0] == "password" || p.words[len(p.words)-1] == "password")
+}
+
 var lex = loadLexicon()
 
 func loadLexicon() *lexicon {
@@ -160,6 +165,9 @@ func (l *lexicon) says(words []string) map[section]bool {
 		i += len(p.words)
 		for _, s := range p.sections {
 			out[s] = true
+		}
+		if p.namesPassword() {
+			out["password"] = true
 		}
 	}
 	return out

@@ -32,6 +32,7 @@ type hit struct {
 	doubtful                           bool // value unclear, see reading
 	weak                               bool // looks like a word, a number or a date
 	mailbox                            string
+	severalBoxes                       bool // several mailboxes stand before it
 	zone                               zone
 }
 
@@ -48,7 +49,15 @@ type context struct {
 	unknown int  // words between label and value that are in no list
 	words   []string
 	mailbox string
+	several bool // more than one mailbox was named
 	opened  bool
+}
+
+// name notes a mailbox.
+func (c *context) name(address string) {
+	address = strings.ToLower(address)
+	c.several = c.several || c.mailbox != "" && c.mailbox != address
+	c.mailbox = address
 }
 
 func (c *context) ours() bool { return c.label == "app" || c.label == "password" || c.label == "code" }
@@ -77,7 +86,7 @@ func (s *scanner) scan(t *text, quoted bool) {
 		if (l.zone == zoneQuoted) != quoted {
 			continue
 		}
-		if l.blank {
+		if l.blank || len(l.toks) == 0 {
 			blank = true
 			continue
 		}
@@ -301,7 +310,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		h.weak = true
 	case kindOther:
 		if reMail.MatchString(tok.core) {
-			c.mailbox = strings.ToLower(tok.core)
+			c.name(tok.core)
 		}
 		if !direct || !c.hard || !last || c.inherit {
 			return 0
@@ -348,6 +357,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		opened:   c.opened,
 		closed:   closes(l, i+n),
 		escapes:  s.escapes,
+		goesOn:   i+n < len(l.toks) && startsLower(l.toks[i+n].s),
 	}
 	if n > 1 {
 		in.more = false
@@ -472,7 +482,7 @@ func (s *scanner) finish(t *text, h *hit, raw string, in setting) {
 func (s *scanner) word(l *line, i int, c *context) int {
 	tok := &l.toks[i]
 	if reMail.MatchString(tok.core) {
-		c.mailbox = strings.ToLower(tok.core)
+		c.name(tok.core)
 	}
 	if len(tok.words) == 0 {
 		if tok.colon {
@@ -485,6 +495,10 @@ func (s *scanner) word(l *line, i int, c *context) int {
 		if tok.colon {
 			c.hard, c.gap = true, 0
 		}
+		return 1
+	}
+	if tok.words[0] == "e" && c.direct() && !c.inherit && i+1 < len(l.toks) && (l.toks[i+1].kind == kindStrong || l.toks[i+1].kind == kindWeird) {
+		c.soft = true // "LA PASSWORD E ABC123"
 		return 1
 	}
 	n := 1
@@ -541,7 +555,7 @@ func (s *scanner) takePhrase(p phrase, c *context) {
 	switch {
 	case p.is("app"):
 		c.setLabel("app")
-	case p.is("password"):
+	case p.is("password"), p.namesPassword(), p.is("other") && p.words[0] == "password":
 		c.setLabel("password")
 	case p.is("is"):
 		c.gap = 0

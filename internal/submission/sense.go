@@ -9,6 +9,7 @@ func (s *scanner) fill(h *hit, c *context, l *line) {
 		h.label = ""
 	}
 	h.mailbox = c.mailbox
+	h.severalBoxes = c.several
 	h.unknown = c.unknown > 0 && c.label != "app"
 
 	w := c.words
@@ -32,6 +33,9 @@ func (s *scanner) fill(h *hit, c *context, l *line) {
 	if at["old"] > at["new"] {
 		swapped := at["replace"] > 0 && at["old"]-at["replace"] <= 3 && end-at["old"] > 1
 		h.old = !swapped
+	}
+	if c.hard && len(w) > 0 && lex.has(w[len(w)-1:], "oldlabel") {
+		h.old = true
 	}
 	h.example = at["example"] > 0 && end-at["example"] <= 2
 	h.negated = at["not"] > 0 && end-at["not"] <= 3
@@ -79,7 +83,7 @@ func (s *scanner) after(t *text, index, from int, h *hit) {
 		if _, ok := lex.longest(w[i:], "dead"); !ok {
 			continue
 		}
-		if apart && i > 1 || i > 0 && (w[i-1] == "se" || w[i-1] == "if") {
+		if apart && i > 0 && !(i == 1 && (w[0] == "che" || w[0] == "ma" || w[0] == "but" || w[0] == "which")) || i > 0 && (w[i-1] == "se" || w[i-1] == "if") {
 			break // said of something else, or only feared
 		}
 		if !lex.has(w[:i], "old", "password", "app") {
@@ -146,9 +150,13 @@ func (g *group) heed(said []explanation) bool {
 		}
 		if !strings.ContainsAny(at, e.chars) {
 			wrong += e.chars[:1]
+			if len(e.chars) > 2 { // only "a capital": every reading is open
+				g.doubtful = true
+				wrong = wrong[:len(wrong)-1]
+			}
 		}
 	}
-	if wrong == "" {
+	if wrong == "" && !g.doubtful {
 		return false
 	}
 	g.doubtful = true
@@ -161,4 +169,8 @@ func (g *group) heed(said []explanation) bool {
 		}
 	}
 	return true
+}
+
+func startsLower(s string) bool {
+	return s != "" && (s[0] >= 'a' && s[0] <= 'z' || strings.HasPrefix(s, "è"))
 }

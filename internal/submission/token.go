@@ -38,20 +38,21 @@ var connectors = map[string]bool{":": true, "=": true, "->": true, "=>": true, "
 	":-": true, "::": true, "➔": true, "➡": true, "...": true, "…": true, "|": true}
 
 var (
-	reElided = regexp.MustCompile(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
-	reMail   = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
-	reLink   = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
-	reDate   = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
-	reTime   = regexp.MustCompile(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
-	rePhone  = regexp.MustCompile(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
-	reAmount = regexp.MustCompile(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
-	reFiscal = regexp.MustCompile(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
-	reIBAN   = regexp.MustCompile(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
-	reVAT    = regexp.MustCompile(`(?i)^it\d{11}$`)
-	reLaw    = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
-	reOrd    = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
-	reFile   = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
-	reMsgID  = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	reElided    = regexp.MustCompile(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
+	reMail      = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
+	reLink      = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
+	reDate      = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
+	reNamedDate = regexp.MustCompile(`^\d{1,2}[./-]([a-z]{3,9})[./-]\d{2,4}$`)
+	reTime      = regexp.MustCompile(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
+	rePhone     = regexp.MustCompile(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
+	reAmount    = regexp.MustCompile(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
+	reFiscal    = regexp.MustCompile(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
+	reIBAN      = regexp.MustCompile(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
+	reVAT       = regexp.MustCompile(`(?i)^it\d{11}$`)
+	reLaw       = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
+	reOrd       = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
+	reFile      = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
+	reMsgID     = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
 // tokenize cuts a cleaned line into tokens. "Password:abc" is two, "|" and
@@ -69,6 +70,9 @@ func tokenize(line string) []token {
 			}
 			if m := reElided.FindStringSubmatch(f); m != nil && reDate.MatchString(stripped(m[2])) {
 				pieces = m[1:]
+			}
+			if len(f) > minLength && (f[0] == ':' || f[0] == '=') && !connectors[f] && !afterColon && len(toks) > 0 && lex.has(toks[len(toks)-1].words, "password", "app", "mailweak", "mail", "expiry") {
+				pieces = []string{f[:1], f[1:]} // "Password :abc"
 			}
 			for pi, p := range pieces {
 				t := newToken(p)
@@ -155,6 +159,9 @@ func shape(s string) kind {
 			return kindOther
 		}
 	}
+	if m := reNamedDate.FindStringSubmatch(low); m != nil && monthOf(fold(m[1])) > 0 {
+		return kindOther
+	}
 	var lower, upper, digit, special, accent, odd int
 	prev := rune(0)
 	for _, r := range s {
@@ -224,6 +231,9 @@ func shapeWithMarks(s string) kind {
 			if !unicode.IsLetter(r) {
 				ordinary = false
 			}
+		}
+		if strings.Contains(s, "&") && p == strings.ToLower(p) && len(p) > 2 {
+			ordinary = false // "sole&mare", but "Rossi&Figli"
 		}
 		if ordinary && len(p) > 3 && !camelWords(p) && hasOddCase(p) {
 			ordinary = false

@@ -22,6 +22,7 @@ type setting struct {
 	dots     bool // the writer ends other sentences with dots
 	opened   bool // "(" before it on the line
 	closed   bool // ")" after it on the line
+	goesOn   bool // the sentence goes on with a small letter
 	escapes  bool // markdown escapes elsewhere in the letter
 }
 
@@ -119,7 +120,7 @@ func trimEnd(s string, in setting) (string, bool) {
 		return core, true
 	case tail == "!" || tail == "?":
 		// People shout in sentences, not behind "Password:".
-		if in.labelled || in.alone {
+		if in.labelled || in.alone || in.goesOn {
 			return s, false
 		}
 		return s, true
@@ -260,6 +261,9 @@ func unescapeMarkdown(s string) string {
 // gluedEnd cuts "Xy12ab,scade" or "Xy12ab(elle" where the writer forgot a
 // blank: a known word follows the mark.
 func gluedEnd(s string) string {
+	if reMail.MatchString(s) || reLink.MatchString(s) {
+		return s
+	}
 	for i := minLength; i < len(s)-1; i++ {
 		if strings.IndexByte(",;.:(/|", s[i]) < 0 {
 			continue
