@@ -24,7 +24,7 @@ const (
 // identity is what is known about a signer, whatever it signed. It depends on
 // the certificates of one message and on the Trust only.
 type identity struct {
-	leaf    *x509.Certificate // nil: not among the certificates
+	leaf    *x509.Certificate // nil: not among the certificates, or one of them is broken
 	subject string            // of leaf
 	spki    string            // hex SHA-256 of its public key
 	chains  []validity        // when the ways from leaf to an anchor hold; none: untrusted
@@ -68,8 +68,11 @@ type cached struct {
 
 func (t *Trust) newIdentity(s *signature) *identity {
 	// The certificates are cloned by parsing: nothing of the message is kept.
-	carried := parseCarried(s.certs)
+	carried, ok := parseCarried(s.certs)
 	id := &identity{}
+	if !ok {
+		return id
+	}
 	for _, c := range carried {
 		if bytes.Equal(c.RawIssuer, s.issuer) && c.SerialNumber.Cmp(s.serial) == 0 {
 			id.leaf = c
@@ -86,25 +89,27 @@ func (t *Trust) newIdentity(s *signature) *identity {
 	return id
 }
 
-// parseCarried parses the certificates of a CMS; what is no certificate or
-// can't be parsed is left out. Source: RFC 5652 §10.2.2, §10.2.3.
-func parseCarried(raw []byte) []*x509.Certificate {
-	var list []*x509.Certificate
+// parseCarried parses the certificates of a CMS; other things that may stand
+// there are left out. One that can't be parsed breaks the whole, as it does in
+// openssl: ok is false. Source: RFC 5652 §10.2.2, §10.2.3.
+func parseCarried(raw []byte) (list []*x509.Certificate, ok bool) {
 	certs := cryptobyte.String(bytes.Clone(raw))
-	for !certs.Empty() && len(list) < maxCarriedCerts {
+	for !certs.Empty() {
 		var element cryptobyte.String
 		var tag cbasn1.Tag
-		if !certs.ReadAnyASN1Element(&element, &tag) {
-			break
+		if !certs.ReadAnyASN1Element(&element, &tag) || len(list) >= maxCarriedCerts {
+			return nil, false
 		}
 		if tag != cbasn1.SEQUENCE {
 			continue
 		}
-		if c, err := x509.ParseCertificate(element); err == nil {
-			list = append(list, c)
+		c, err := x509.ParseCertificate(element)
+		if err != nil {
+			return nil, false
 		}
+		list = append(list, c)
 	}
-	return list
+	return list, true
 }
 
 // Fixed dates for copies whose dates don't count.

@@ -191,7 +191,7 @@ func (e *examination) verifyCMS(raw, content []byte) *refusal {
 	}
 	e.identity = trust.identify(s)
 	if e.identity.leaf == nil {
-		return refuse(ReasonBadSignature, "signer's certificate is not in the signature")
+		return refuse(ReasonBadSignature, "signer's certificate is not in the signature, or a certificate is broken")
 	}
 	if e.content, e.mended, r = s.checkMessage(e.identity.leaf, content); r != nil {
 		return r

@@ -132,6 +132,9 @@ func (p *xmlParser) declaration() error {
 		return p.fail("unfinished declaration")
 	}
 	p.i += 2
+	if len(attrs) == 0 || attrs[0].name != "version" {
+		return p.fail("declaration without a version")
+	}
 	for _, a := range attrs {
 		switch {
 		case a.name == "version" && a.value == "1.0":
@@ -144,7 +147,8 @@ func (p *xmlParser) declaration() error {
 	return nil
 }
 
-// misc skips blanks, comments and processing instructions between elements.
+// misc skips blanks, comments and processing instructions between elements. It
+// stops before what is none of these, or a broken one.
 func (p *xmlParser) misc() {
 	for {
 		p.blanks()
@@ -152,12 +156,18 @@ func (p *xmlParser) misc() {
 		switch {
 		case p.has("<!--"):
 			p.i += 4
-			if !p.skipTo("-->") {
+			// No "--" inside a comment. XML 1.0 §2.5.
+			if !p.skipTo("--") || !p.has(">") {
 				p.i = start
 				return
 			}
+			p.i++
 		case p.has("<?"):
-			if !p.skipTo("?>") {
+			p.i += 2
+			target := p.name()
+			// XML 1.0 §2.6.
+			if target == "" || !isXMLNameStart(target[0]) || asciiEqualFold(target, "xml") ||
+				!p.has("?>") && !p.blanks() || !p.skipTo("?>") {
 				p.i = start
 				return
 			}
@@ -165,6 +175,11 @@ func (p *xmlParser) misc() {
 			return
 		}
 	}
+}
+
+func isXMLNameStart(c byte) bool {
+	c = asciiLower(c)
+	return 'a' <= c && c <= 'z' || c == '_'
 }
 
 // name reads an element or attribute name. ":" is no part of one: namespaces

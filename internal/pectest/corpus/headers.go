@@ -94,6 +94,9 @@ func (c *collection) certificationData() {
 	xml("xml-nul-reference", "a reference to NUL", replaceXML("rossi@pec.it</mittente>", "rossi@pec.it&#0;</mittente>"))
 	xml("xml-comment-in-value", "a comment inside a value", replaceXML("rossi@pec.it</mittente>", "rossi@pec.it<!-- .evil.example --></mittente>"))
 	xml("xml-pi-in-value", "a processing instruction inside a value", replaceXML("rossi@pec.it</mittente>", "rossi@<?x y?>pec.it</mittente>"))
+	xml("xml-pi-target", "a processing instruction without a name", replaceXML("<postacert ", "<?75.x y?><postacert "))
+	xml("xml-comment-dashes", "a comment with two dashes inside", replaceXML("<postacert ", "<!-- a -- b --><postacert "))
+	xml("xml-late-declaration", "a declaration behind a line end", func(s string) string { return "\n" + s })
 	xml("xml-namespace", "a default namespace", replaceXML("<postacert ", "<postacert xmlns=\"urn:x\" "))
 	xml("xml-prefix", "elements with a prefix", func(s string) string {
 		return strings.NewReplacer("<postacert ", "<p:postacert xmlns:p=\"urn:x\" ", "</postacert>", "</p:postacert>").Replace(s)

@@ -202,6 +202,7 @@ func (c *collection) xmlShapes() {
 	xml("ok-xml-no-declaration", "no XML declaration", replaceXML("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", ""))
 	xml("ok-xml-cdata", "a value as CDATA", replaceXML("<oggetto>Password programmi di posta</oggetto>", "<oggetto><![CDATA[Password <programmi> di posta]]></oggetto>"))
 	xml("ok-xml-comment-between", "a comment between elements", replaceXML("    <dati>", "    <!-- dati -->\n    <dati>"))
+	xml("ok-xml-instruction", "a processing instruction before the document", replaceXML("<postacert ", "<?xml-stylesheet href=\"x.xsl\"?>\n<postacert "))
 	xml("ok-xml-references", "character references in a value", replaceXML("rossi@pec.it</mittente>", "ros&#115;i&#x40;pec.it</mittente>"))
 	xml("ok-xml-single-quotes", "attributes in single quotes", func(s string) string { return strings.ReplaceAll(s, `"`, "'") })
 	xml("ok-xml-defaults", "attributes with defaults left out", func(s string) string {

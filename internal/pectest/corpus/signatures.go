@@ -41,6 +41,9 @@ func (c *collection) signatures() {
 		other := pectest.NewAuthority("forger")
 		s.Certs = [][]byte{other.Root.Raw, authority().Root.Raw, s.Signer.Chain[0].Raw, other.Issuing.Raw, s.Signer.Cert.Raw}
 	}))
+	c.bad("sig-certs-broken", "a broken certificate beside the good ones", pec.ReasonBadSignature, cms(func(s *pectest.CMS) {
+		s.Certs = [][]byte{s.Signer.Cert.Raw, s.Signer.Chain[0].Raw, {0x30, 0x03, 0x02, 0x01, 0x05}}
+	}))
 	c.bad("sig-md5", "MD5 digest", pec.ReasonUnsupportedSignature, cms(func(s *pectest.CMS) { s.Digest = crypto.MD5 }))
 	c.bad("sig-sha224", "SHA-224 digest", pec.ReasonUnsupportedSignature, cms(func(s *pectest.CMS) { s.Digest = crypto.SHA224 }))
 	c.bad("sig-pss", "RSASSA-PSS", pec.ReasonUnsupportedSignature, cms(func(s *pectest.CMS) { s.PSS = true }))
