@@ -21,6 +21,9 @@ var (
 	// ErrUnavailable: the server answers, but doesn't serve: not now, not
 	// this account, not this way of logging in.
 	ErrUnavailable = errors.New("inbox: the server does not let us in or ends the session")
+	// ErrDenied: the server's answer to the login was no, for another reason
+	// than the password. Such an error is ErrUnavailable, too.
+	ErrDenied = errors.New("inbox: the server denies the login")
 	// ErrTLS: no trusted encrypted connection.
 	ErrTLS = errors.New("inbox: no trusted TLS connection")
 	// ErrNetwork: the connection fails, or the server is silent. A new
@@ -104,7 +107,7 @@ func loginError(e *imap.Error, text string) error {
 			return fmt.Errorf("logging in: %w%s", ErrRefused, quoted(text))
 		}
 	}
-	return fmt.Errorf("logging in: %w%s", ErrUnavailable, coded(e.Code, text))
+	return fmt.Errorf("%w: %w%s", ErrDenied, ErrUnavailable, coded(e.Code, text))
 }
 
 func containsAny(s string, words []string) bool {

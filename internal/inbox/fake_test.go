@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,13 @@ func (f *fake) ask(cmd string) (string, bool) {
 }
 
 const capabilities = "IMAP4rev1 UIDPLUS MOVE IDLE NAMESPACE ESEARCH AUTH=PLAIN"
+
+// sent returns the commands so far.
+func (f *fake) sent() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.commands)
+}
 
 // polite is what an empty, friendly server says.
 func polite(tag, cmd string) string {
@@ -195,7 +203,7 @@ func TestLoginAnswers(t *testing.T) {
 			t.Errorf("%q: unsafe error %q", c.answer, text)
 		}
 		logins := 0
-		for _, cmd := range f.commands {
+		for _, cmd := range f.sent() {
 			if strings.HasPrefix(cmd, "LOGIN") || strings.HasPrefix(cmd, "AUTHENTICATE") {
 				logins++
 			}
@@ -451,14 +459,14 @@ func TestCapabilitiesChange(t *testing.T) {
 			t.Errorf("got filed %v, %v; want one filed", filed, err)
 		}
 		moved := false
-		for _, cmd := range f.commands {
+		for _, cmd := range f.sent() {
 			moved = moved || strings.HasPrefix(cmd, "UID MOVE 1 ")
 			if strings.Contains(cmd, "EXPUNGE") {
 				t.Errorf("sent %q", cmd)
 			}
 		}
 		if !moved {
-			t.Errorf("no UID MOVE among %q", f.commands)
+			t.Errorf("no UID MOVE among %q", f.sent())
 		}
 	}
 }

@@ -106,13 +106,13 @@ func TestConnectionFails(t *testing.T) {
 			fill()
 			p := startProxy(t, d.Addr(), cut, -1)
 			conf := config(d)
-			conf.Timeout = 300 * time.Millisecond
 			conf.Addr = p.addr
 			if _, err := pass(t.Context(), conf, letters); err != nil {
 				t.Fatal(err)
 			}
 			check("undisturbed")
 			total := p.passed.Load()
+			conf.Timeout = 300 * time.Millisecond
 
 			failed := 0
 			for limit := int64(0); limit < total; limit += total/c.steps + 1 {
@@ -136,8 +136,7 @@ func TestConnectionFails(t *testing.T) {
 					}
 				}
 				p.stop()
-				conf.Addr = d.Addr()
-				if _, err := pass(t.Context(), conf, letters); err != nil {
+				if _, err := pass(t.Context(), config(d), letters); err != nil {
 					t.Fatal(err)
 				}
 				check(fmt.Sprintf("after %d of %d bytes", limit, total))

@@ -223,7 +223,8 @@ func (s *Session) fetch(ctx context.Context, batches []batch, opts *imap.FetchOp
 }
 
 // read takes the answers to one FETCH, all of them, even when nobody wants
-// them any more: the library can't go on before.
+// them any more: the library can't go on before. Only when the stream ends
+// does it return at once.
 //
 // The library ends a message in the same way whether its response was good or
 // broken after the body. So a message is passed on only when the next one has
@@ -259,10 +260,14 @@ func (s *Session) read(cmd *imapclient.FetchCommand, uids []uint32, limit int64,
 		if err = pass(); err != nil {
 			break
 		}
-		var it item
-		if it, err = readItem(msg, limit); err == nil {
-			last = &it
+		it, rerr := readItem(msg, limit)
+		if rerr != nil {
+			// The stream has ended inside a body, and the library's reading
+			// goroutine knows and ends, too. Close would read on at the same
+			// place, in two goroutines at once.
+			return nil, rerr
 		}
+		last = &it
 	}
 	if cerr := cmd.Close(); cerr != nil && err == nil {
 		var ie *imap.Error
