@@ -130,6 +130,9 @@ func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
 	if f.half {
 		cap(74, "in-parts")
 	}
+	if f.unplaced() {
+		cap(74, "unplaced")
+	}
 	if v.crowded {
 		cap(74, "too-many")
 	}

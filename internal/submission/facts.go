@@ -16,6 +16,7 @@ type facts struct {
 	undone    bool
 	done      bool
 	future    bool
+	stranger  bool // names a service that we don't know: a login that is no address, a subject of its own
 	half      bool // the password is given in parts, or to be changed
 	reply     bool
 	bare      bool // nothing but one value that mixes cases and digits, greeting and closing aside
@@ -30,6 +31,12 @@ type facts struct {
 // about: the letter is about the password we want.
 func (f facts) about() bool {
 	return f.app || f.password && !f.onlyOther() || f.subject && !f.otherSubj || f.thread && f.reply
+}
+
+// unplaced: nothing says which password it is, and something hints at
+// another service.
+func (f facts) unplaced() bool {
+	return f.stranger && !f.app && !f.mail && !f.mailweak && !f.thread
 }
 
 // onlyOther: a password is spoken of, but it is for something else.
@@ -71,9 +78,11 @@ func (l *letter) gather(body, attached []text) facts {
 	f.subject = said["password"] || said["app"] || said["code"] && said["mail"]
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
+	f.mail, f.mailweak = said["mail"], said["mailweak"]
 	f.extend = said["extend"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
 	f.other = f.otherSubj || l.archives > 0
+	f.stranger = !f.subject && l.strange(sub)
 	dotted, undotted, values, lines := 0, 0, 0, 0
 	texts := append(append([]text{}, body...), attached...)
 	for ti := range texts {
@@ -102,6 +111,7 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			f.ownWords += len(w)
 			f.addLine(w)
+			f.stranger = f.stranger || otherLogin(line)
 			if line.zone == zoneOwn && !isGreeting(*line) {
 				lines++
 				if n, ok := aloneOn(line); ok && line.toks[n].kind == kindStrong {
@@ -121,6 +131,39 @@ func (l *letter) gather(body, attached []text) facts {
 	f.dots = dotted > 0 && undotted == 0
 	f.bare = values == 1 && lines == 1
 	return f
+}
+
+// otherLogin: "utente: mrossi" — our mailboxes log in with an address, mostly.
+func otherLogin(l *line) bool {
+	p, at := phrase{}, -1
+	for i := range l.words {
+		if q, ok := lex.longest(l.words[i:], "userlabel"); ok {
+			p, at = q, i
+			break
+		}
+	}
+	if at < 0 {
+		return false
+	}
+	next := l.tokOf[at+len(p.words)-1] + 1
+	for next < len(l.toks) && len(l.toks[next].words) == 0 {
+		next++
+	}
+	if next >= len(l.toks) || reMail.MatchString(l.toks[next].core) {
+		return false
+	}
+	tok := l.toks[next]
+	return l.toks[next-1].colon || tok.kind == kindStrong || tok.kind == kindWeird || tok.kind == kindWord && !knownWord(strings.ToLower(tok.core))
+}
+
+// strange tells whether a subject speaks of something by a name of its own.
+func (l *letter) strange(words []string) bool {
+	for _, w := range words {
+		if len(w) > 2 && !knownWord(w) && !ordinary(w) && !l.names[w] && strings.Trim(w, "0123456789") != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // escaped tells whether words, not values, carry markdown's backslashes.
@@ -146,7 +189,7 @@ func (f *facts) addLine(w []string) {
 	said := lex.says(w)
 	own := said["password"] || said["app"]
 	f.app = f.app || said["app"]
-	f.password = f.password || own || said["code"] && said["mail"]
+	f.password = f.password || own || said["code"] && (said["mail"] || said["mailweak"])
 	f.extend = f.extend || said["extend"]
 	f.undone = f.undone || said["undone"]
 	f.done = f.done || said["done"]

@@ -64,7 +64,7 @@ func loadLexicon() *lexicon {
 	for _, line := range langLines("names.txt") {
 		l.names[line] = true
 	}
-	for _, name := range []string{"words-it.txt", "words-en.txt"} {
+	for _, name := range []string{"words-it.txt", "words-en.txt", "words-names.txt"} {
 		for _, line := range langLines(name) {
 			for _, w := range splitWords(line) {
 				l.words[w] = true

@@ -376,14 +376,16 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	return n
 }
 
-// familiar tells whether all words are known, or could be of the language.
+// familiar tells whether two words of three are known, or could be of the
+// language: a sentence, not somebody's own label.
 func familiar(words []string) bool {
+	strange := 0
 	for _, w := range words {
 		if !knownWord(w) && !ordinary(w) {
-			return false
+			strange++
 		}
 	}
-	return true
+	return strange*3 <= len(words)
 }
 
 // countsSomething: "90 giorni", "3 mesi", "8 caratteri".

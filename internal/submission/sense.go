@@ -80,8 +80,12 @@ func (s *scanner) after(t *text, index, from int, h *hit) {
 		return
 	}
 	for i := range w {
-		if _, ok := lex.longest(w[i:], "dead"); !ok {
+		p, ok := lex.longest(w[i:], "dead")
+		if !ok {
 			continue
+		}
+		if rest := w[i+len(p.words):]; len(rest) > 0 && lex.has(rest[:1], "password", "app") {
+			break // "…, vecchia password da buttare"
 		}
 		if apart && i > 0 && !(i == 1 && (w[0] == "che" || w[0] == "ma" || w[0] == "but" || w[0] == "which")) || i > 0 && (w[i-1] == "se" || w[i-1] == "if") {
 			break // said of something else, or only feared
@@ -139,7 +143,7 @@ const lookalikes = "lI1O0o"
 // lookalike exchanged is possible.
 func (g *group) heed(said []explanation) bool {
 	first := g.forms[0]
-	wrong := ""
+	wrong, differs := "", false
 	for _, e := range said {
 		at := first
 		switch n := e.place; {
@@ -149,14 +153,13 @@ func (g *group) heed(said []explanation) bool {
 			at = first[n-1 : n]
 		}
 		if !strings.ContainsAny(at, e.chars) {
-			wrong += e.chars[:1]
-			if len(e.chars) > 2 { // only "a capital": every reading is open
-				g.doubtful = true
-				wrong = wrong[:len(wrong)-1]
+			differs = true
+			if len(e.chars) <= 2 { // not only "a capital"
+				wrong += e.chars[:1]
 			}
 		}
 	}
-	if wrong == "" && !g.doubtful {
+	if !differs {
 		return false
 	}
 	g.doubtful = true

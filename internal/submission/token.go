@@ -225,6 +225,9 @@ var reMarkedNumber = regexp.MustCompile(`(?i)^(n|nr|num|art|prot|pag|cap|tel|fax
 func shapeWithMarks(s string) kind {
 	// Words joined by ordinary marks: "e-mail", "l'ultima", "e/o", "S.r.l", "D.Lgs", "amministrazione@".
 	pieces := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("'-/.,&–—…:;()°+", r) })
+	if len(pieces) >= 3 && len(s) == 5*len(pieces)-1 && strings.Count(s, "-") == len(pieces)-1 && s == strings.ToLower(s) {
+		return kindStrong // abcd-efgh-ijkl-mnop, as app passwords are shown
+	}
 	ordinary := true
 	for _, p := range pieces {
 		for _, r := range p {
@@ -332,7 +335,7 @@ func ordinary(low string) bool {
 		return false
 	}
 	for _, end := range []string{"ata", "ato", "ati", "ate", "are", "ere", "ire", "ando", "endo", "ita", "ito", "iti", "ite", "uta", "uto",
-		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ete", "iamo", "ala", "alo", "ela", "sta", "sto", "ing", "ed", "tion", "ly"} {
+		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ete", "iamo", "ala", "alo", "ela", "sta", "sto", "eva", "ava", "iva", "ano", "ono", "ing", "ed", "tion", "ly"} {
 		if strings.HasSuffix(low, end) {
 			return true
 		}
