@@ -44,14 +44,15 @@ const processed = "INBOX.Password acquisite"
 // clients' mailboxes, a PEC authority, a configuration made by `ingest init`
 // and mended as a person would, and clients on record.
 type studio struct {
-	t       *testing.T
-	dir     string              // of the configuration
-	imap    *servertest.Dovecot // the studio's inbox
-	clients *servertest.Dovecot // the clients' mailboxes: the same one, unless options.apart
-	genuine *pectest.Provider
-	sink    *sink // nil without options.smtp
-	n       int   // letters made so far
-	day     time.Time
+	t        *testing.T
+	dir      string // of the configuration
+	vaultDir string
+	imap     *servertest.Dovecot // the studio's inbox
+	clients  *servertest.Dovecot // the clients' mailboxes: the same one, unless options.apart
+	genuine  *pectest.Provider
+	sink     *sink // nil without options.smtp
+	n        int   // letters made so far
+	day      time.Time
 }
 
 type studioOptions struct {
@@ -90,11 +91,11 @@ func newStudio(t *testing.T, o studioOptions) *studio {
 	}
 
 	s.ok("init", s.dir)
-	vaultDir := o.vault
-	if vaultDir == "" {
-		vaultDir = filepath.Join(s.dir, "vault")
+	s.vaultDir = o.vault
+	if s.vaultDir == "" {
+		s.vaultDir = filepath.Join(s.dir, "vault")
 	}
-	config := s.config(vaultDir)
+	config := s.config()
 	if o.config != nil {
 		config = o.config(config)
 	}
@@ -115,7 +116,7 @@ func newStudio(t *testing.T, o studioOptions) *studio {
 	return s
 }
 
-func (s *studio) config(vaultDir string) string {
+func (s *studio) config() string {
 	host, port, _ := net.SplitHostPort(s.imap.Addr())
 	text := fmt.Sprintf(`[studio]
 name = "Studio Prova"
@@ -142,7 +143,7 @@ signer = %q
 imap = %q
 tls_ca_file = "tls.pem"
 validity = "90d"
-`, host, port, studioPEC, vaultDir, filepath.Join(s.dir, "sock"), signerPEC, s.clients.Addr())
+`, host, port, studioPEC, s.vaultDir, filepath.Join(s.dir, "sock"), signerPEC, s.clients.Addr())
 	if s.sink != nil {
 		text += fmt.Sprintf(`[smtp]
 host = "127.0.0.1"
@@ -178,7 +179,7 @@ func (s *studio) edit(old, new string) {
 }
 
 func (s *studio) configPath() string { return filepath.Join(s.dir, "config.toml") }
-func (s *studio) vaultPath() string  { return filepath.Join(s.dir, "vault", "vault.db") }
+func (s *studio) vaultPath() string  { return filepath.Join(s.vaultDir, "vault.db") }
 
 // result is how a command ended.
 type result struct {

@@ -138,7 +138,8 @@ func OpenVault(cfg *config.Config, mode VaultMode) (*vault.Vault, error) {
 			return nil, &Error{Class: NoVault, Msg: "the identity is missing", Err: err,
 				Hint: "put the age identity back where vault.identity_file says, or set it to \"\" to run without"}
 		case err != nil:
-			return nil, &Error{Class: NoVault, Msg: "reading vault.identity_file", Err: err}
+			return nil, &Error{Class: NoVault, Msg: "reading vault.identity_file", Err: err,
+				Hint: "nobody but the service's account may read it: mode 0600, in a folder with mode 0700"}
 		}
 		defer clear(o.Identity)
 	}
