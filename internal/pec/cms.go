@@ -169,7 +169,7 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 		}
 	}
 	if s.digest == 0 {
-		return nil, refuse(ReasonUnsupportedSignature, "digest algorithm %s", digestOID)
+		return nil, refuse(ReasonUnsupportedSignature, "digest algorithm")
 	}
 	// openssl takes its digests from this list: without the signer's one in it
 	// the signature can't be checked there. RFC 5652 §5.1.

@@ -3,6 +3,7 @@ package pec_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -126,6 +127,16 @@ func checkShape(t *testing.T, j *pec.Judgement) {
 	}
 	if (j.Receipt != nil) && j.Reason != pec.ReasonReceipt {
 		t.Errorf("a receipt with reason %q", j.Reason)
+	}
+	if j.Err != nil {
+		for _, private := range []string{"@", "rossi", "studio", "pec.it", "Kx7"} {
+			if strings.Contains(j.Err.Error(), private) {
+				t.Errorf("the error tells something of the message: %v", j.Err)
+			}
+		}
+		if !errors.Is(j.Err, j.Reason.Err()) {
+			t.Errorf("error %v does not wrap the sentinel of %q", j.Err, j.Reason)
+		}
 	}
 	if certified && (j.Kind != pec.KindEnvelope || j.Message.Kind != pec.KindEnvelope) {
 		t.Errorf("certified, but of kind %q", j.Kind)

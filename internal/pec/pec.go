@@ -66,8 +66,12 @@ type Judgement struct {
 	Err     error    // nil only if certified; wraps the sentinel of Reason, safe to print
 	Weak    []string // WeakSHA1
 	Message *Message // only if certified
-	Receipt *Message // only if Reason is ReasonReceipt, and its data can be read
-	Claimed Claimed  // unsigned: to be shown, never believed
+	// Receipt is there only if Reason is ReasonReceipt and its data can be read.
+	// A provider attests it, but it may be about anybody's message, and clients
+	// choose their own MsgID: whoever looks for receipts of his own messages must
+	// compare Sender with his own address, too.
+	Receipt *Message
+	Claimed Claimed // unsigned: to be shown, never believed
 }
 
 // WeakSHA1 in Judgement.Weak: the signature is over a SHA-1 digest.
