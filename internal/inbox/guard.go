@@ -124,10 +124,10 @@ func (g *guard) SetDeadline(t time.Time) error { return g.SetWriteDeadline(t) }
 func (g *guard) Close() error { return g.tcp.Close() }
 
 // failure is what ended the stream, and the server's farewell.
-func (g *guard) failure() (error, string) {
+func (g *guard) failure() (bye string, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.err, g.bye
+	return g.bye, g.err
 }
 
 func (g *guard) fail(err error) error {

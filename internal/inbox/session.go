@@ -220,7 +220,7 @@ func (s *Session) explain(ctx context.Context, err error) error {
 	if errors.As(err, &ie) {
 		return s.answerError(ie)
 	}
-	cause, bye := s.guard.failure()
+	bye, cause := s.guard.failure()
 	if cause != nil || bye != "" {
 		return s.streamError(cause, bye)
 	}

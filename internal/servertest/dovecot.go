@@ -337,6 +337,11 @@ service anvil {
 service stats {
   chroot =
 }
+service auth {
+  unix_listener auth-smtp {
+    mode = 0666
+  }
+}
 service imap-login {
   chroot =
   service_count = 0

@@ -29,6 +29,12 @@ var packages = map[string]string{
 	"mbsync":  "isync",
 	"python3": "python3-minimal",
 	"strace":  "strace",
+
+	"systemd-analyze": "systemd",
+	"promtool":        "prometheus",
+	"mandoc":          "mandoc",
+	"zsh":             "zsh",
+	"fish":            "fish",
 }
 
 // Require ends the test when component, the name of a program, is not
