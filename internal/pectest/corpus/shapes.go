@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"encoding/base64"
 	"strings"
 
 	"pec-ingest/internal/pectest"
@@ -175,6 +176,31 @@ func (c *collection) partShapes() {
 			return p
 		}
 	})
+	c.good("ok-data-qp", "data as quoted-printable", func(e *pectest.Envelope) {
+		e.Children = func(p []pectest.Part) []pectest.Part {
+			p[1].Fields[1] = "Content-Transfer-Encoding: Quoted-Printable (why not)"
+			p[1].Body = []byte(strings.NewReplacer("=", "=3D", "\n", "\r\n", "rossi", "ross=\r\ni").Replace(e.DaticertXML()))
+			return p
+		}
+	})
+	c.good("ok-original-base64", "original in base64, which MIME does not allow there", func(e *pectest.Envelope) {
+		e.Children = func(p []pectest.Part) []pectest.Part {
+			p[2].Fields[1] = "Content-Transfer-Encoding: base64"
+			p[2].Body = []byte(base64.StdEncoding.EncodeToString(p[2].Body) + "\r\n")
+			return p
+		}
+	})
+	c.good("ok-signature-binary", "signature part without a transfer encoding", func(e *pectest.Envelope) {
+		var der []byte
+		e.P7S = func(b []byte) []byte { der = b; return b }
+		e.Body = func(b []byte) []byte {
+			at := bytes.Index(b, []byte("\r\n\r\nMII"))
+			last := lastDelimiter(b)
+			out := []byte(strings.Replace(string(b[:at]), "Encoding: base64\r\nContent-Disposition: attachment; filename=\"smime", "Encoding: binary\r\nContent-Disposition: attachment; filename=\"smime", 1))
+			out = append(append(out, "\r\n\r\n"...), der...)
+			return append(out, "\r\n"+last+"\r\n"...)
+		}
+	})
 	c.good("ok-data-base64-blanks", "blanks between the lines of the data", func(e *pectest.Envelope) {
 		e.Children = func(p []pectest.Part) []pectest.Part {
 			p[1].Body = bytes.ReplaceAll(p[1].Body, []byte("\r\n"), []byte(" \r\n\t"))
@@ -203,6 +229,15 @@ func (c *collection) xmlShapes() {
 	xml("ok-xml-cdata", "a value as CDATA", replaceXML("<oggetto>Password programmi di posta</oggetto>", "<oggetto><![CDATA[Password <programmi> di posta]]></oggetto>"))
 	xml("ok-xml-comment-between", "a comment between elements", replaceXML("    <dati>", "    <!-- dati -->\n    <dati>"))
 	xml("ok-xml-instruction", "a processing instruction before the document", replaceXML("<postacert ", "<?xml-stylesheet href=\"x.xsl\"?>\n<postacert "))
+	xml("ok-xml-id-brackets", "identificativo in angle brackets", func(s string) string {
+		return strings.NewReplacer("<identificativo>", "<identificativo>&lt;", "</identificativo>", "&gt;</identificativo>").Replace(s)
+	})
+	xml("ok-xml-msgid-bare", "msgid without angle brackets", func(s string) string {
+		return strings.NewReplacer("<msgid>&lt;", "<msgid>", "&gt;</msgid>", "</msgid>").Replace(s)
+	})
+	xml("ok-xml-empty-msgid", "empty msgid", replaceXML("&lt;letter1@client.example&gt;", ""))
+	xml("ok-zone-west", "a zone west of Greenwich", func(s string) string { return replace(replace(s, "+0200", "-0330"), "15:41:19", "10:11:19") })
+	xml("ok-zone-brackets", "a zone in brackets", replaceXML("+0200", "(+02:00)"))
 	xml("ok-xml-references", "character references in a value", replaceXML("rossi@pec.it</mittente>", "ros&#115;i&#x40;pec.it</mittente>"))
 	xml("ok-xml-single-quotes", "attributes in single quotes", func(s string) string { return strings.ReplaceAll(s, `"`, "'") })
 	xml("ok-xml-defaults", "attributes with defaults left out", func(s string) string {

@@ -101,6 +101,36 @@ func (c *collection) structure() {
 		p[1].Fields = append(p[1].Fields, "Content-Type: application/xml")
 		return p
 	})
+	children("signed-data-encoding", "data with an unknown transfer encoding", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
+		p[1].Fields[1] = "Content-Transfer-Encoding: uuencode"
+		return p
+	})
+	children("signed-data-and-original", "one part that is called both", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
+		p[1].Fields[2] = `Content-Disposition: inline; filename="postacert.eml"`
+		return p
+	})
+	children("signed-original-type", "the original as octet-stream", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
+		p[2].Fields[0] = `Content-Type: application/octet-stream; name="postacert.eml"`
+		return p
+	})
+	children("signed-child-header", "a child with a broken header", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
+		return append(p, pectest.Part{Fields: []string{"no field"}, Body: []byte("x")})
+	})
+	c.bad("signed-no-boundary", "inner multipart without a boundary", pec.ReasonMalformed, func(e *pectest.Envelope) {
+		e.Signed = func(b []byte) []byte { return []byte(replace(string(b), "boundary=", "border=")) }
+	})
+	c.bad("signed-encoded", "inner multipart in base64", pec.ReasonMalformed, func(e *pectest.Envelope) {
+		e.Signed = func(b []byte) []byte { return append([]byte("Content-Transfer-Encoding: base64\r\n"), b...) }
+	})
+	c.bad("mime-signature-header", "two Content-Types on the signature part", pec.ReasonMalformed, func(e *pectest.Envelope) {
+		e.Body = replaceBytes("Content-Disposition: attachment; filename=\"smime.p7s\"", "Content-Type: application/pkcs7-signature")
+	})
+	c.bad("mime-signature-type", "a signature part of another type", pec.ReasonUnsigned, func(e *pectest.Envelope) {
+		e.Body = replaceBytes("Content-Type: application/pkcs7-signature", "Content-Type: application/octet-stream")
+	})
+	c.bad("mime-pgp-protocol", "protocol of PGP, part of S/MIME", pec.ReasonUnsigned, signedType(func(v string) string {
+		return replace(v, "application/pkcs7-signature", "application/pgp-signature")
+	}))
 	children("signed-many-parts", "200 parts", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
 		for range 200 {
 			p = append(p, pectest.Part{Fields: []string{"X: y"}})
