@@ -28,6 +28,8 @@ func (s *Service) Deliver(ctx context.Context) error {
 	if !s.cfg.SMTP.Enabled {
 		return nil
 	}
+	s.sending.Lock() // two at once would send twice
+	defer s.sending.Unlock()
 	if err := s.settleDoubts(ctx, time.Now()); err != nil {
 		return err
 	}
@@ -138,11 +140,17 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 		return true, err
 	}
 	defer smtp.Password.Wipe()
+	if err := s.mayLogIn(ctx, AccountSMTP, smtp.Password, false); err != nil {
+		return true, err
+	}
 	killPoint("before-send")
 	_, err = s.Send(ctx, smtp, mail, func() error {
 		return s.markOut(ctx, o.N, func(m *vault.Outgoing) { m.State, m.SentAt = vault.OutInDoubt, time.Now() })
 	})
 	killPoint("after-send")
+	if noteErr := s.noteLogin(ctx, login{AccountSMTP, smtp.Password, smtpAnswer(err), err}, false); noteErr != nil {
+		s.log.Error("the login can't be recorded", "event", "smtp.error", "err", noteErr)
+	}
 	if err == nil {
 		s.log.Info("message sent", "event", "outbox.sent", "n", o.N, "kind", o.Kind, "to", o.To)
 		return false, s.markOut(ctx, o.N, func(m *vault.Outgoing) {

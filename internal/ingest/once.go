@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // RunOptions say how one run over everything that is due is made.
@@ -16,17 +15,22 @@ type RunOptions struct {
 // stored passwords, the warnings, and the outbox. What fails does not keep
 // the others from being done; all failures are returned together.
 func (s *Service) Once(ctx context.Context, o RunOptions) (Summary, error) {
-	now := time.Now()
 	if o.DryRun {
-		return s.Pass(ctx, o.PassOptions)
+		return s.onePass(ctx, o.PassOptions)
 	}
-	sum, err := s.Pass(ctx, o.PassOptions)
+	sum, err := s.onePass(ctx, o.PassOptions)
 	if ctx.Err() != nil {
 		return sum, err
 	}
-	_, checkErr := s.CheckIfDue(ctx, now)
-	warnErr := s.WarnIfDue(ctx, now, o.Warn)
+	jobsErr := s.runJobs(ctx, o.Warn)
 	sendErr := s.Deliver(ctx)
-	readsErr := s.vault.CloseReads(ctx)
-	return sum, errors.Join(err, checkErr, warnErr, sendErr, readsErr)
+	return sum, errors.Join(err, jobsErr, sendErr)
+}
+
+// onePass has the daemon make the pass where one runs in this Service.
+func (s *Service) onePass(ctx context.Context, o PassOptions) (Summary, error) {
+	if sum, err, asked := s.requestPass(ctx, o); asked {
+		return sum, err
+	}
+	return s.Pass(ctx, o)
 }

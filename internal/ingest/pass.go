@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -25,6 +26,11 @@ type PassOptions struct {
 	Observe func(Observation)
 	// Progress, if set, is told how many of the new messages are judged.
 	Progress func(done, total int)
+	// Asked tells that a person wants this pass now: an inbox that said no
+	// for another reason than the password is tried before its hour is over.
+	Asked bool
+
+	session *inbox.Session // of the daemon, which keeps it; nil: the pass opens its own
 }
 
 // Observation is one thing that happened in a pass, as a person may see it.
@@ -98,10 +104,12 @@ func (p *pass) run(ctx context.Context) error {
 	if p.clients, err = p.readRoster(ctx); err != nil {
 		return fmt.Errorf("reading the clients: %w", err)
 	}
-	if p.sess, err = p.openInbox(ctx); err != nil {
-		return err
+	if p.sess = p.opts.session; p.sess == nil {
+		if p.sess, err = p.openInbox(ctx, p.opts); err != nil {
+			return err
+		}
+		defer p.sess.Close()
 	}
-	defer func() { p.sess.Close() }()
 
 	if p.box, err = p.sess.Examine(ctx); err != nil {
 		return p.inboxError(err)
@@ -135,14 +143,17 @@ func (p *pass) wipe() {
 }
 
 // openInbox signs in to the studio's inbox, once: a refused password is never
-// tried a second time by itself.
-func (s *Service) openInbox(ctx context.Context) (*inbox.Session, error) {
+// tried a second time by itself (account.go).
+func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session, error) {
 	password, err := s.InboxPassword()
 	if err != nil {
 		return nil, &Error{Msg: "reading the password of the studio's inbox", Err: err,
-			Hint: "put it into the file that inbox.password_file names, mode 0600"}
+			Hint: "put it into the file that inbox.password_file names, mode 0600, or enter it with `ingest set --inbox`"}
 	}
 	defer password.Wipe()
+	if err := s.mayLogIn(ctx, AccountInbox, password, o.Asked); err != nil {
+		return nil, err
+	}
 	roots, err := rootsWith(s.cfg.Inbox.TLSCAFile)
 	if err != nil {
 		return nil, &Error{Class: BadConfig, Msg: "inbox.tls_ca_file", Err: err}
@@ -154,6 +165,12 @@ func (s *Service) openInbox(ctx context.Context) (*inbox.Session, error) {
 		Folder: s.cfg.Inbox.Folder, ProcessedFolder: s.cfg.Inbox.ProcessedFolder,
 		MaxMessage: s.cfg.Inbox.MaxMessage, Logger: s.log,
 	})
+	if noteErr := s.noteLogin(ctx, login{AccountInbox, password, inboxAnswer(err), err}, o.DryRun); noteErr != nil {
+		if sess != nil {
+			sess.Close()
+		}
+		return nil, noteErr
+	}
 	if err != nil {
 		return nil, s.inboxError(err)
 	}
@@ -163,17 +180,21 @@ func (s *Service) openInbox(ctx context.Context) (*inbox.Session, error) {
 // inboxError turns what the inbox said into what an admin can act on.
 func (s *Service) inboxError(err error) error {
 	e := &Error{Msg: "studio inbox " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, Err: err}
+	log := s.log
+	if !s.daemon.repeats.first(err.Error(), time.Now()) {
+		log = slog.New(slog.DiscardHandler) // said within the hour
+	}
 	switch {
 	case errors.Is(err, inbox.ErrRefused):
-		e.Hint = "the provider refuses the password: put the current one into inbox.password_file; it is not tried again until then"
-		s.log.Error("the studio's inbox refuses the password", "event", "inbox.refused", "hint", e.Hint)
+		e.Hint = "the provider refuses the password: put the current one into inbox.password_file, or enter it with `ingest set --inbox`; it is not tried again until then"
+		log.Error("the studio's inbox refuses the password", "event", "inbox.refused", "hint", e.Hint)
 	case errors.Is(err, inbox.ErrTLS):
 		e.Hint = "the server's certificate is not accepted: is inbox.host right? a private server needs inbox.tls_ca_file"
-		s.log.Error("the studio's inbox shows a bad certificate", "event", "inbox.tls", "err", err, "hint", e.Hint)
+		log.Error("the studio's inbox shows a bad certificate", "event", "inbox.tls", "err", err, "hint", e.Hint)
 	case errors.Is(err, context.Canceled):
 	default:
 		e.Hint = "nothing is lost: the next pass goes on where this one stopped"
-		s.log.Warn("the studio's inbox can't be reached", "event", "inbox.unreachable", "err", err, "hint", e.Hint)
+		log.Warn("the studio's inbox can't be reached", "event", "inbox.unreachable", "err", err, "hint", e.Hint)
 	}
 	return e
 }

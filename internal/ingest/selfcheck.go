@@ -114,7 +114,7 @@ func (s *Service) checkClock(ctx context.Context, now time.Time) CheckLine {
 }
 
 func (s *Service) checkInbox(ctx context.Context) CheckLine {
-	sess, err := s.openInbox(ctx)
+	sess, err := s.openInbox(ctx, PassOptions{DryRun: true, Asked: true})
 	if err == nil {
 		defer sess.Close()
 		_, err = sess.Examine(ctx)

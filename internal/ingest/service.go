@@ -10,6 +10,7 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,9 @@ type Service struct {
 	log       *slog.Logger
 
 	passing  chan struct{} // holds one token while a pass runs
+	sending  sync.Mutex    // held while the outbox is delivered
+	jobs     sync.Mutex    // held while a job runs
+	daemon   *daemon       // state of Run, and what other parts tell it
 	lastScan atomic.Int64  // Unix time at which the inbox was last read to its end
 
 	// Seams, set to the real thing by New; tests put servers without sockets
@@ -86,8 +90,9 @@ func New(o Options) *Service {
 		Login:     probe.Login,
 		Send:      notify.Send,
 	}
-	s.InboxPassword = func() (secret.Secret, error) { return config.ReadSecretFile(o.Config.Inbox.PasswordFile) }
-	s.SMTPPassword = func() (secret.Secret, error) { return config.ReadSecretFile(o.Config.SMTP.PasswordFile) }
+	s.InboxPassword = s.inboxSecret
+	s.SMTPPassword = s.smtpSecret
+	s.daemon = newDaemon()
 	return s
 }
 

@@ -79,6 +79,9 @@ func (s *Service) Warn(ctx context.Context, now time.Time) error {
 	if len(due) > 0 {
 		s.log.Info("warnings queued", "event", "warnings.queued", "count", len(due))
 	}
+	if err := s.warnOfInbox(ctx, now); err != nil {
+		return fmt.Errorf("queueing the warning of the studio's inbox: %w", err)
+	}
 	if err := s.queueDigest(ctx, all, now); err != nil {
 		return fmt.Errorf("queueing the digest: %w", err)
 	}

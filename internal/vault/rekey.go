@@ -29,7 +29,7 @@ func (v *Vault) Rekey(ctx context.Context) (int, error) {
 		return 0, ErrNoIdentity
 	}
 	sealed := 0
-	for _, table := range []string{"ver/", "sub/", "review/"} {
+	for _, table := range []string{"ver/", "sub/", "review/", "account/"} {
 		todo, err := v.keysBelow(ctx, table)
 		if err != nil {
 			return sealed, fmt.Errorf("rekeying: %w", err)
@@ -160,6 +160,7 @@ func (v *Vault) rekeyRecord(tx *Tx, key string, b []byte) (texts int, err error)
 		for i := range r.Candidates {
 			anew(purposeSecret, r.Candidates[i].Label, &r.Candidates[i].Sealed)
 		}
+		anew(purposeBlob, r.LetterLabel, &r.Letter)
 		rec = r
 	case "review":
 		var r Review
@@ -167,6 +168,13 @@ func (v *Vault) rekeyRecord(tx *Tx, key string, b []byte) (texts int, err error)
 			return 0, damaged("no JSON")
 		}
 		anew(purposeBlob, r.LetterLabel, &r.Letter)
+		rec = r
+	case "account":
+		var r Account
+		if err := json.Unmarshal(b, &r); err != nil {
+			return 0, damaged("no JSON")
+		}
+		anew(purposeSecret, r.Label, &r.Sealed)
 		rec = r
 	}
 	if err != nil || texts == 0 {

@@ -1,0 +1,263 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"pec-ingest/internal/inbox"
+)
+
+// Hooks are what the daemon tells its surroundings. All may be nil.
+type Hooks struct {
+	// Ready is called once, when the first login to the inbox has been
+	// answered, either way, or given up.
+	Ready func()
+	// Changed is called with the state after each change; it must not block.
+	Changed func(DaemonState)
+}
+
+const (
+	// stopGrace is how long what was begun may go on when Run is to end.
+	stopGrace = 3 * time.Second
+	// stopLimit is when Run ends at the latest, whatever hangs: all that is
+	// stored is stored in transactions.
+	stopLimit = 4500 * time.Millisecond
+	// secretLook is how often a refused account's password is looked at.
+	secretLook = 5 * time.Second
+)
+
+// ErrHung: something did not end in time when the daemon stopped.
+var ErrHung = errors.New("ingest: something did not stop in time; nothing stored is lost")
+
+// Run is the daemon: it watches the inbox, makes passes, runs the jobs and
+// delivers what the outbox holds, until ctx ends; then it finishes what was
+// begun, within five seconds. Its error is nil unless something hung.
+//
+// No trouble ends it: it is a state, shown by Daemon, and a line in the log.
+// Run must not be called while another Run of the same Service runs.
+func (s *Service) Run(ctx context.Context, h Hooks) error {
+	d := s.daemon
+	d.mu.Lock()
+	d.running, d.changed, d.beat = true, h.Changed, time.Now()
+	d.state = DaemonState{Phase: PhaseStarting, StartedAt: time.Now().UTC().Truncate(time.Second)}
+	d.mu.Unlock()
+	s.refresh(ctx)
+
+	work, cancel := graceful(ctx, stopGrace)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var wg sync.WaitGroup
+		wg.Go(func() { s.deliverLoop(ctx, work) })
+		wg.Go(func() { s.jobLoop(ctx, work) })
+		s.inboxLoop(ctx, work, h)
+		wg.Wait()
+	}()
+	<-ctx.Done()
+	d.update(func(st *DaemonState) { st.Phase = PhaseStopping })
+	limit := time.NewTimer(stopLimit)
+	defer limit.Stop()
+	var err error
+	select {
+	case <-ended:
+	case <-limit.C:
+		err = ErrHung
+	}
+	d.mu.Lock()
+	d.running, d.changed = false, nil
+	left := d.requests
+	d.requests = nil
+	d.mu.Unlock()
+	for _, r := range left {
+		r.answer(Summary{}, ErrStopping)
+	}
+	return err
+}
+
+// graceful is a context that ends a while after ctx, so that a step that was
+// begun can be finished.
+func graceful(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-work.Done():
+		case <-t.C:
+			cancel()
+		}
+	})
+	return work, func() { stop(); cancel() }
+}
+
+// inboxLoop keeps a session with the inbox open and makes the passes, one at
+// a time, until ctx ends.
+func (s *Service) inboxLoop(ctx, work context.Context, h Hooks) {
+	d := s.daemon
+	ready := h.Ready
+	attempt, sessions := 0, 0
+	for ctx.Err() == nil {
+		request := d.take()
+		if request == nil {
+			d.update(func(st *DaemonState) { st.Phase = PhaseConnecting })
+		}
+		o := PassOptions{}
+		if request != nil {
+			o = request.opts
+		}
+		sess, err := s.openInbox(ctx, o)
+		if ready != nil {
+			ready()
+			ready = nil
+		}
+		if err == nil {
+			if sessions++; sessions > 1 {
+				d.update(func(st *DaemonState) { st.Reconnects++ })
+			}
+			var good bool
+			good, err = s.watch(ctx, work, sess, request)
+			request = nil
+			if good {
+				attempt = 0
+			}
+		}
+		if ctx.Err() != nil {
+			request.answer(Summary{}, ErrStopping)
+			return
+		}
+		s.failed(ctx, err)
+		request.answer(Summary{}, err)
+		attempt++
+		s.rest(ctx, err, attempt)
+	}
+}
+
+// watch makes passes on one session until it ends; good tells whether one of
+// them ended well. The first pass is the request's, if there is one.
+func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request *passRequest) (good bool, err error) {
+	defer sess.Close()
+	d := s.daemon
+	since := time.Now().UTC().Truncate(time.Second)
+	d.update(func(st *DaemonState) { st.ConnectedSince, st.NextTryAt = &since, nil })
+	defer d.update(func(st *DaemonState) { st.ConnectedSince = nil })
+	for {
+		if request == nil {
+			request = d.take()
+		}
+		if err := s.daemonPass(work, sess, request); err != nil {
+			return good, err
+		}
+		good, request = true, nil
+		d.update(func(st *DaemonState) { st.Phase = PhaseWatching })
+		if err := sess.Watch(ctx, s.cfg.Inbox.Poll, d.wake); err != nil {
+			if ctx.Err() == nil {
+				err = s.inboxError(err)
+			}
+			return good, err
+		}
+	}
+}
+
+// daemonPass makes one pass on the daemon's session.
+func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *passRequest) error {
+	d := s.daemon
+	d.update(func(st *DaemonState) { st.Phase = PhasePassing })
+	var o PassOptions
+	if request != nil {
+		o = request.opts
+	}
+	o.session = sess
+	o.Progress = alive(d, o.Progress)
+	if observe := o.Observe; observe == nil {
+		o.Observe = func(Observation) { d.update(func(*DaemonState) {}) }
+	}
+	sum, err := s.Pass(ctx, o)
+	request.answer(sum, err)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		return nil
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	d.repeats.forget()
+	d.update(func(st *DaemonState) {
+		st.Passes++
+		st.LastPassAt, st.LastPass = &now, &sum
+		st.LastError, st.LastErrorAt, st.FailingSince = "", nil, nil
+	})
+	s.refresh(ctx)
+	s.heartbeat(ctx, now)
+	s.OutboxChanged()
+	return nil
+}
+
+// alive notes a sign of life with each message.
+func alive(d *daemon, progress func(done, total int)) func(done, total int) {
+	return func(done, total int) {
+		d.mu.Lock()
+		d.beat = time.Now()
+		d.mu.Unlock()
+		if progress != nil {
+			progress(done, total)
+		}
+	}
+}
+
+// outageAlert is after how long without a good pass people are told.
+const outageAlert = 2 * time.Hour
+
+// failed puts an error of the inbox into the state, and tells people when it
+// lasts.
+func (s *Service) failed(ctx context.Context, err error) {
+	now := time.Now().UTC().Truncate(time.Second)
+	var since time.Time
+	s.daemon.update(func(st *DaemonState) {
+		st.LastError, st.LastErrorAt = errText(err), &now
+		if st.FailingSince == nil {
+			st.FailingSince = &now
+		}
+		since = *st.FailingSince
+	})
+	if err != nil && ClassOf(err) == Failed && s.daemon.repeats.first("pass "+err.Error(), now) {
+		s.log.Warn("no pass", "event", "pass.failed", "err", err, "hint", HintOf(err))
+	}
+	if now.Sub(since) >= outageAlert {
+		s.Alert(ctx, Event{Event: "inbox.outage", At: now, Mailbox: s.cfg.Inbox.Username,
+			Msg:  "the studio's inbox could not be read since " + since.Format(time.RFC3339),
+			Hint: "`ingest status` shows why; messages wait at the provider and are taken when it answers again"})
+	}
+}
+
+// rest waits before the inbox is tried again: with growing pauses where it
+// did not answer; where it refused the password, until that has changed,
+// which is looked at every few seconds without asking the server. A request
+// ends the wait.
+func (s *Service) rest(ctx context.Context, err error, attempt int) {
+	pause, phase := inbox.Backoff(attempt), PhaseWaiting
+	switch {
+	case errors.Is(err, inbox.ErrRefused), errors.Is(err, ErrClosedSecret):
+		pause, phase = secretLook, PhaseRefused
+	case errors.Is(err, inbox.ErrDenied), errors.Is(err, ErrDeniedLately):
+		pause = secretLook
+	case errors.Is(err, ErrBusy):
+		pause = time.Second
+	}
+	next := time.Now().Add(pause).UTC()
+	s.daemon.update(func(st *DaemonState) {
+		st.Phase, st.NextTryAt = phase, &next
+		if phase == PhaseRefused {
+			st.NextTryAt = nil
+		}
+	})
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-s.daemon.wake:
+	}
+}

@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"pec-ingest/internal/schedule"
+)
+
+// How often the loops look for work that nobody told them of.
+const (
+	deliverEvery = 30 * time.Second // messages whose next try has come
+	jobsEvery    = 10 * time.Minute // logins to be tried again; a clock that was set
+)
+
+// OutboxChanged tells the daemon that there may be something to send.
+func (s *Service) OutboxChanged() { signal(s.daemon.queue) }
+
+// deliverLoop sends what the outbox holds, beside the passes: a slow server
+// delays no message that comes in.
+func (s *Service) deliverLoop(ctx, work context.Context) {
+	t := time.NewTicker(deliverEvery)
+	defer t.Stop()
+	for {
+		err := s.Deliver(work)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && s.daemon.repeats.first("deliver "+err.Error(), time.Now()) {
+			s.log.Warn("messages wait in the outbox", "event", "outbox.waiting", "err", err, "hint", HintOf(err))
+		}
+		s.daemon.update(func(st *DaemonState) { st.SendError = errText(err) })
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-s.daemon.queue:
+		}
+	}
+}
+
+// jobLoop runs the checks of stored passwords and the warnings when their
+// time comes, at once for what was missed while the service was down, and
+// looks every ten minutes for logins that are to be tried again.
+func (s *Service) jobLoop(ctx, work context.Context) {
+	log := cronLog{s.log}
+	c := cron.New(cron.WithLocation(s.policy.Location), cron.WithLogger(log),
+		// SkipIfStillRunning outside: a job that panics is over, too.
+		cron.WithChain(cron.SkipIfStillRunning(log), cron.Recover(log)))
+	run := func() {
+		now := time.Now()
+		if err := s.runJobs(work, false); err != nil && ctx.Err() == nil && s.daemon.repeats.first("jobs "+err.Error(), now) {
+			s.log.Error("a job failed", "event", "job.failed", "err", err, "hint", "it runs again within ten minutes")
+		}
+	}
+	for _, spec := range []schedule.Cron{s.probes, s.warnings} {
+		if spec.IsZero() {
+			continue
+		}
+		if _, err := c.AddFunc(spec.String(), run); err != nil {
+			s.log.Error("a job can't be scheduled", "event", "job.error", "err", err) // config.Load has refused it before
+		}
+	}
+	c.Schedule(cron.Every(jobsEvery), cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log)).Then(cron.FuncJob(run)))
+	cron.NewChain(cron.Recover(log)).Then(cron.FuncJob(run)).Run()
+	c.Start()
+	<-ctx.Done()
+	<-c.Stop().Done()
+}
+
+// runJobs does what is due of checks and warnings; one at a time.
+func (s *Service) runJobs(ctx context.Context, warn bool) error {
+	s.jobs.Lock()
+	defer s.jobs.Unlock()
+	now := time.Now()
+	checks, checkErr := s.CheckIfDue(ctx, now)
+	for _, provider := range checks.Suspended {
+		s.Alert(ctx, Event{Event: "probe.mass_refusal", At: now,
+			Msg:  "the provider " + provider + " refuses many stored passwords at once; nothing was concluded from it",
+			Hint: "sign in to one of these mailboxes by hand"})
+	}
+	warnErr := s.WarnIfDue(ctx, now, warn)
+	readsErr := s.vault.CloseReads(ctx)
+	err := errors.Join(checkErr, warnErr, readsErr)
+	if ctx.Err() == nil {
+		s.daemon.update(func(st *DaemonState) { st.JobError = errText(err) })
+		s.refresh(ctx)
+		s.OutboxChanged()
+	}
+	return err
+}
+
+// cronLog gives the library's messages to our log.
+type cronLog struct{ log *slog.Logger }
+
+func (l cronLog) Info(msg string, _ ...any) { l.log.Debug("cron: "+msg, "event", "job.cron") }
+
+func (l cronLog) Error(err error, msg string, keysAndValues ...any) {
+	l.log.Error("a job failed badly", "event", "job.panic", "err", err, "detail", fmt.Sprint(msg, keysAndValues),
+		"hint", "this is a fault of the program: please report it")
+}
+
+func daysLeft(expires, today time.Time) int { return schedule.DaysLeft(expires, today) }
