@@ -130,6 +130,9 @@ func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
 	if f.half {
 		cap(74, "in-parts")
 	}
+	if f.attached && !f.app && !f.subject && h.label != "app" && !h.mail {
+		cap(74, "document-beside")
+	}
 	if f.unplaced() {
 		cap(74, "unplaced")
 	}

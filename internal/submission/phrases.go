@@ -37,9 +37,14 @@ func (p phrase) is(want ...section) bool {
 	return false
 }
 
-// namesPassword: "password della webmail", "main password".
+// namesPassword: "password della webmail", "copy password", "reset password".
 func (p phrase) namesPassword() bool {
-	return p.is("webmail") && (p.words[0] == "password" || p.words[len(p.words)-1] == "password")
+	for _, w := range p.words {
+		if w == "password" || w == "passwords" {
+			return true
+		}
+	}
+	return false
 }
 
 var lex = loadLexicon()
@@ -166,7 +171,7 @@ func (l *lexicon) says(words []string) map[section]bool {
 		for _, s := range p.sections {
 			out[s] = true
 		}
-		if p.namesPassword() {
+		if p.namesPassword() && !p.is("other") {
 			out["password"] = true
 		}
 	}

@@ -11,9 +11,10 @@ import (
 	"pec-ingest/internal/submission"
 )
 
-// frames are letters with {pw} where the password stands.
-func frames(t testing.TB) map[string]string {
-	b, err := os.ReadFile(filepath.Join(corpusDir, "frames", "frames.txt"))
+// frames are letters with {pw} where the password stands, or, in
+// company.txt, texts around a {letter}.
+func frames(t testing.TB, file string) map[string]string {
+	b, err := os.ReadFile(filepath.Join(corpusDir, "frames", file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,8 +23,8 @@ func frames(t testing.TB) map[string]string {
 		name, body, _ := strings.Cut(chunk, "\n")
 		out[name] = strings.TrimSuffix(body, "\n")
 	}
-	if len(out) < 30 {
-		t.Fatalf("got %d frames, want 30 or more", len(out))
+	if len(out) < 10 {
+		t.Fatalf("%s: got %d frames, want 10 or more", file, len(out))
 	}
 	return out
 }
@@ -66,7 +67,7 @@ func TestFrames(t *testing.T) {
 	type sum struct{ found, asked, missed int }
 	sums := map[string]*sum{}
 	perFrame := map[string]*sum{}
-	all := frames(t)
+	all := frames(t, "frames.txt")
 	names := make([]string, 0, len(all))
 	for name := range all {
 		names = append(names, name)
@@ -116,4 +117,37 @@ func TestFrames(t *testing.T) {
 	if n := plain.found + plain.asked + plain.missed; plain.found*100 < n*85 {
 		t.Errorf("letters and digits: got %d of %d found, want 85 %%", plain.found, n)
 	}
+}
+
+// TestCompany: what stands around a letter never changes the password that is
+// found in it.
+func TestCompany(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	inner, outer := frames(t, "frames.txt"), frames(t, "company.txt")
+	found, asked, missed := 0, 0, 0
+	for in, frame := range inner {
+		for out, around := range outer {
+			pw := ""
+			for pw == "" || !strings.ContainsAny(pw, "23456789") {
+				pw, _ = randomPassword(r)
+			}
+			body := strings.Replace(around, "{letter}", strings.ReplaceAll(frame, "{pw}", pw), 1)
+			res := submission.FindRaw(text(body), "password", "rossi@pec.example", defaultSent)
+			switch {
+			case res.State == submission.Found && res.Candidates[0].Secret.RevealString() != pw:
+				t.Errorf("%s in %s: got %s, want %q", in, out, describe(res), pw)
+			case res.State == submission.Found:
+				found++
+			case holds(res, pw):
+				asked++
+			default:
+				missed++
+				t.Logf("%s in %s: got %s %s, want %q among the candidates", in, out, res.State, describe(res), pw)
+			}
+			if testing.Verbose() && res.State == submission.Ambiguous && len(pw) < 12 && !strings.ContainsAny(pw, "!#$%&*+-=?@_.,:;") {
+				t.Logf("asked: %s in %s: %s", in, out, describe(res))
+			}
+		}
+	}
+	t.Logf("%d found, %d asked, %d without it", found, asked, missed)
 }

@@ -3,7 +3,7 @@ package submission
 import "strings"
 
 // fill judges a value by the words before it.
-func (s *scanner) fill(h *hit, c *context, l *line) {
+func (s *scanner) fill(h *hit, c *context) {
 	h.label = c.label
 	if !c.ours() {
 		h.label = ""
@@ -54,8 +54,7 @@ func (s *scanner) fill(h *hit, c *context, l *line) {
 
 // after judges a value by the words behind it: "… doesn't work any more",
 // "… (the old one)", "… is the new password", "…?".
-func (s *scanner) after(t *text, index, from int, h *hit) {
-	l := &t.lines[index]
+func after(l *line, from int, h *hit) {
 	var w []string
 	apart := false
 	if from > 0 && from <= len(l.toks) {

@@ -42,7 +42,7 @@ func (s *scanner) tableRow(t *text, index int) bool {
 		c.label = "app"
 	}
 	h := hit{line: index, kind: toks[0].kind, link: linkDirect, zone: l.zone, weak: toks[0].kind != kindStrong && toks[0].kind != kindWeird}
-	s.fill(&h, &c, l)
+	s.fill(&h, &c)
 	for _, cell := range cells {
 		if f := strings.Trim(strings.TrimSpace(cell), "<>"); reMail.MatchString(f) {
 			h.mailbox = toLowerASCII(f)

@@ -116,6 +116,8 @@ func trimEnd(s string, in setting) (string, bool) {
 	}
 	marks := specials(core)
 	switch {
+	case in.goesOn && strings.Trim(tail, "!?") == "":
+		return s, false // no sentence ended here
 	case len(tail) > 1:
 		return core, true
 	case tail == "!" || tail == "?":
