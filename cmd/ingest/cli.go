@@ -43,6 +43,7 @@ type cli struct {
 	Outbox   outboxCmd   `cmd:"" help:"Messages to send and sent."`
 	Calendar calendarCmd `cmd:"" help:"Renewals and expiries as iCalendar."`
 	Provider providerCmd `cmd:"" help:"The table of mail providers."`
+	Profile  profileCmd  `cmd:"" help:"Ready settings for another program."`
 	Audit    auditCmd    `cmd:"" help:"Who did what."`
 	Check    checkCmd    `cmd:"" help:"Check config, permissions, keys, trust, inbox and SMTP."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
