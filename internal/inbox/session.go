@@ -29,7 +29,8 @@ type Session struct {
 	closed atomic.Bool
 	news   chan struct{} // the server has announced a message; never blocks
 
-	examined  bool // the folder is open, read-only
+	searched  uint32 // UIDs below were there for the last Search; 0: none yet
+	examined  bool   // the folder is open, read-only
 	mailbox   Mailbox
 	meta      map[uint32]meta  // of messages seen since the folder was opened
 	odd       map[uint32]int64 // lengths of bodies that differ from RFC822.SIZE
@@ -102,9 +103,13 @@ func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Ses
 // onMailbox runs in the library's reading goroutine, where any command would
 // wait for ever: it only signals.
 func (s *Session) onMailbox(d *imapclient.UnilateralDataMailbox) {
-	if d.NumMessages == nil {
-		return
+	if d.NumMessages != nil {
+		s.announce()
 	}
+}
+
+// announce wakes Watch, now or when it is called.
+func (s *Session) announce() {
 	select {
 	case s.news <- struct{}{}:
 	default:
@@ -282,6 +287,12 @@ func (s *Session) open(readOnly bool) error {
 	if data.UIDValidity != s.mailbox.UIDValidity {
 		clear(s.meta)
 		clear(s.odd)
+		s.searched = min(s.searched, 1)
+	}
+	// What arrived since the last Search stands in this answer and nowhere
+	// else: the server will not announce it again.
+	if next := uint32(data.UIDNext); s.searched != 0 && (next == 0 || next > s.searched || data.UIDValidity != s.mailbox.UIDValidity) {
+		s.announce()
 	}
 	s.mailbox = Mailbox{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Messages: data.NumMessages}
 	s.examined = readOnly
@@ -307,12 +318,6 @@ func (s *Session) reading() error {
 // on since's day or later (the zero time: all), ascending. Days are the
 // server's, so a message of the evening before may be among them.
 func (s *Session) Search(ctx context.Context, from uint32, since time.Time) ([]uint32, error) {
-	// What was announced up to here is in the answer; what comes later wakes
-	// Watch.
-	select {
-	case <-s.news:
-	default:
-	}
 	var uids []uint32
 	// 11 bytes for each number, and as many messages more as may arrive.
 	budget := answerBudget + 12*int64(s.mailbox.Messages)
@@ -320,6 +325,13 @@ func (s *Session) Search(ctx context.Context, from uint32, since time.Time) ([]u
 		if err := s.reading(); err != nil {
 			return err
 		}
+		// What was announced up to here will be in the answer; what comes
+		// later wakes Watch.
+		select {
+		case <-s.news:
+		default:
+		}
+		s.searched = max(s.searched, s.mailbox.UIDNext, 1)
 		crit := &imap.SearchCriteria{UID: []imap.UIDSet{{{Start: imap.UID(max(from, 1)), Stop: 0}}}}
 		if !since.IsZero() {
 			crit.Since = since.AddDate(0, 0, -1)
@@ -337,6 +349,9 @@ func (s *Session) Search(ctx context.Context, from uint32, since time.Time) ([]u
 	})
 	if err != nil {
 		return nil, fmt.Errorf("searching: %w", err)
+	}
+	if len(uids) > 0 && uids[len(uids)-1] < 1<<32-1 {
+		s.searched = max(s.searched, uids[len(uids)-1]+1)
 	}
 	return uids, nil
 }

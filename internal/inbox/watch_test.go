@@ -84,9 +84,35 @@ func TestWatch(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("cancelled", func(t *testing.T) {
+	t.Run("arrived while filing", func(t *testing.T) {
+		box, err := s.Examine(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Search(t.Context(), 1, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		// The server tells of it in the answer to SELECT, and not again.
+		d.Deliver(studio, "INBOX", mail("c", 300), time.Time{})
+		d.Messages(studio, "INBOX")
+		if _, _, err := s.File(t.Context(), box.UIDValidity, []inbox.FileItem{item(1, "a")}, inbox.Move); err != nil {
+			t.Fatal(err)
+		}
+		if err := await(t, watching(t.Context(), s, time.Hour, wake)); err != nil {
+			t.Error(err)
+		}
+		if got, err := s.Search(t.Context(), 1, time.Time{}); err != nil || len(got) != 2 {
+			t.Errorf("got %v, %v, want two messages", got, err)
+		}
+	})
+	t.Run("no news, then cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := watching(ctx, s, time.Hour, wake)
+		select {
+		case err := <-done:
+			t.Errorf("Watch returns %v without news", err)
+		case <-time.After(200 * time.Millisecond):
+		}
 		cancel()
 		if err := await(t, done); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
