@@ -54,7 +54,7 @@ func (p *pass) readReceipts(ctx context.Context, uids []uint32, headers map[uint
 // state, keeps the proof and notes the receipt for filing, in one transaction.
 func (p *pass) countReceipt(ctx context.Context, j judged, r *pec.Message, raw []byte) error {
 	if p.opts.DryRun {
-		p.report(j)
+		p.report(ctx, j)
 		return nil
 	}
 	killPoint("before-receipt")
@@ -90,7 +90,7 @@ func (p *pass) countReceipt(ctx context.Context, j judged, r *pec.Message, raw [
 		return commitError(err)
 	}
 	killPoint("after-receipt")
-	p.report(j)
+	p.report(ctx, j)
 	return nil
 }
 

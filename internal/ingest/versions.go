@@ -1,0 +1,219 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pec-ingest/internal/probe"
+	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/secret"
+	"pec-ingest/internal/submission"
+	"pec-ingest/internal/vault"
+)
+
+// How versions of a credential come about and end. All of these run inside the
+// transaction that settles what made them.
+
+// isCurrent tells whether a password is the one stored as current. Without
+// the identity nothing can be compared: then it counts as a new one.
+func (s *Service) isCurrent(ctx context.Context, mailbox, login string, password secret.Secret) (bool, error) {
+	var v vault.Version
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		cred, ok, err := tx.Credential(mailbox, login)
+		if err != nil || !ok || cred.Current == 0 {
+			return err
+		}
+		v, _, err = tx.Version(mailbox, login, cred.Current)
+		return err
+	})
+	if err != nil || len(v.Sealed) == 0 || !s.vault.CanOpen() {
+		return false, err
+	}
+	stored, err := s.vault.Unseal(v.Label, v.Sealed)
+	if err != nil {
+		return false, err
+	}
+	defer stored.Wipe()
+	return stored.Equal(password), nil
+}
+
+// addVersion makes the next version of a credential. The older one is ended
+// only by a proven successor: until then it is what `get` hands out.
+func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submission, epoch []vault.Submission,
+	a attempt, client vault.Client, password secret.Secret) (vault.Version, error) {
+	first := s
+	if len(epoch) > 0 {
+		first = epoch[0]
+	}
+	days := p.validityOf(client, s.Signer)
+	expires, from, _ := schedule.Expiry(first.SentAt, first.Stated, days, p.policy)
+	v := vault.Version{
+		Mailbox: s.Mailbox, Login: s.Login, N: cred.Last + 1, Source: s.ID,
+		ReceivedAt: first.SentAt, StoredAt: p.now, Expires: expires, ExpiresFrom: from, ValidityDays: days,
+	}
+	v.Label = vault.Label{Mailbox: v.Mailbox, Login: v.Login, Version: v.N, Source: v.Source}
+	var err error
+	if v.Sealed, err = p.vault.Seal(v.Label, password); err != nil {
+		return v, fmt.Errorf("sealing version %d: %w", v.N, err)
+	}
+	p.claim(&v, s.Stated, s.SentAt)
+	p.markTried(&v, a)
+	before := cred.Current
+	cred.Last, cred.Current, cred.Refused = v.N, v.N, false
+	cred.GoodLogins, cred.GoodLoginDay = 0, ""
+	if v.State != VersionUnverified {
+		if err := endVersion(tx, *cred, before, v.N, p.now); err != nil {
+			return v, err
+		}
+		if err := endVersion(tx, *cred, cred.Proven, v.N, p.now); err != nil {
+			return v, err
+		}
+		cred.Proven = v.N
+		cred.Signer = s.Signer
+	}
+	return v, tx.PutVersion(v)
+}
+
+// confirmVersion: the client sent the current password again. It stays the
+// same version; a later date is a claim that it was postponed (DESIGN §8).
+func (p *pass) confirmVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submission, a attempt) (vault.Version, string, error) {
+	v, _, err := tx.Version(s.Mailbox, s.Login, cred.Current)
+	if err != nil {
+		return v, "", err
+	}
+	outcome := OutcomeAccepted
+	if p.claim(&v, s.Stated, s.SentAt) {
+		outcome = OutcomeExtended
+	}
+	if a.unprobed || a.result.Outcome == probe.Accepted {
+		p.markTried(&v, a)
+		if err := endVersion(tx, *cred, cred.Proven, v.N, p.now); err != nil {
+			return v, "", err
+		}
+		cred.Proven, cred.Refused, cred.Signer = v.N, false, s.Signer
+	}
+	return v, outcome, tx.PutVersion(v)
+}
+
+// claim notes that the owner says the date was moved: once a version, only
+// to a later day, and not beyond policy.max_validity of the certified time.
+func (p *pass) claim(v *vault.Version, stated, certified time.Time) bool {
+	if !v.Claimed.IsZero() || !schedule.ClaimAllowed(certified, v.Expires, stated, p.policy) {
+		return false
+	}
+	v.Claimed = stated
+	return true
+}
+
+func (p *pass) markTried(v *vault.Version, a attempt) {
+	switch {
+	case a.unprobed:
+		v.State = VersionUnprobed
+	case a.result.Outcome == probe.Accepted:
+		v.State, v.ProvenAt, v.Addr = VersionProven, p.now, a.addr
+	default:
+		v.State, v.Addr = VersionUnverified, ""
+	}
+}
+
+// endVersion marks version n as ended by another one.
+func endVersion(tx *vault.Tx, cred vault.Credential, n, by int, now time.Time) error {
+	if n == 0 || n == by {
+		return nil
+	}
+	v, ok, err := tx.Version(cred.Mailbox, cred.Login, n)
+	if err != nil || !ok || !v.EndedAt.IsZero() {
+		return err
+	}
+	v.State, v.EndedAt, v.Ended = VersionSuperseded, now, fmt.Sprintf("replaced by version %d", by)
+	return tx.PutVersion(v)
+}
+
+func (s *Service) validityOf(c vault.Client, signer string) int {
+	if p, ok := s.providerOf(c, signer); ok && p.ValidityDays > 0 {
+		return p.ValidityDays
+	}
+	return s.policy.ValidityDays
+}
+
+// checkOf is the record of a login attempt, with the time of the next one
+// where this one said nothing.
+func (p *pass) checkOf(was vault.Check, a attempt) vault.Check {
+	if a.unprobed {
+		return was
+	}
+	c := vault.Check{At: p.now, Result: string(a.result.Outcome)}
+	if a.result.Outcome != probe.Accepted && a.result.Outcome != probe.Refused {
+		c.TroubleSince = p.now
+		if !was.TroubleSince.IsZero() {
+			c.TroubleSince = was.TroubleSince
+		}
+		c.NextAt = nextTry(c.TroubleSince, p.now)
+	}
+	return c
+}
+
+// nextTry spaces the attempts while a server is in trouble: after 5 minutes,
+// then each time half of the time that the trouble has lasted; after 24 hours
+// once a day (DESIGN §8).
+func nextTry(since, now time.Time) time.Time {
+	lasted := now.Sub(since)
+	if lasted >= 24*time.Hour {
+		return now.Add(24 * time.Hour)
+	}
+	return now.Add(max(5*time.Minute, lasted/2))
+}
+
+// learnSigner remembers by which provider a mailbox is known from now on:
+// the signer of a submission whose password works.
+func learnSigner(tx *vault.Tx, s vault.Submission) error {
+	c, ok, err := tx.Client(s.Mailbox)
+	if err != nil || !ok || c.Signer != "" {
+		return err
+	}
+	c.Signer = s.Signer
+	return tx.PutClient(c)
+}
+
+// historyVersion keeps the password of a superseded submission, unless it is
+// the same as the one before it.
+func (p *pass) historyVersion(tx *vault.Tx, s *vault.Submission, last secret.Secret) (secret.Secret, error) {
+	if submission.State(s.Find) != submission.Found || s.Login == "" || len(s.Candidates) == 0 || s.Candidates[0].Refused {
+		return last, nil
+	}
+	cred, _, err := tx.Credential(s.Mailbox, s.Login)
+	if err != nil {
+		return last, err
+	}
+	cred.Mailbox, cred.Login = s.Mailbox, s.Login
+	password, err := p.candidate(*s, 0)
+	readable := err == nil
+	if readable && !last.IsZero() && last.Equal(password) {
+		s.Version = cred.Last
+		return last, nil
+	}
+	client, _, err := tx.Client(s.Mailbox)
+	if err != nil {
+		return last, err
+	}
+	days := p.validityOf(client, s.Signer)
+	expires, from, _ := schedule.Expiry(s.SentAt, s.Stated, days, p.policy)
+	cred.Last++
+	v := vault.Version{Mailbox: s.Mailbox, Login: s.Login, N: cred.Last, Source: s.ID, ReceivedAt: s.SentAt, StoredAt: p.now,
+		Expires: expires, ExpiresFrom: from, ValidityDays: days, State: VersionSuperseded, EndedAt: p.now, Ended: "a newer one was sent"}
+	v.Label = vault.Label{Mailbox: v.Mailbox, Login: v.Login, Version: v.N, Source: v.Source}
+	if readable {
+		v.Sealed, err = p.vault.Seal(v.Label, password)
+	} else {
+		v.Sealed, v.Label = s.Candidates[0].Sealed, s.Candidates[0].Label
+	}
+	if err != nil {
+		return last, err
+	}
+	s.Version = v.N
+	if err := tx.PutVersion(v); err != nil {
+		return last, err
+	}
+	return password, tx.PutCredential(cred)
+}
