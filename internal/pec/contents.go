@@ -99,8 +99,10 @@ func signedChildren(content []byte) ([]part, error) {
 
 var errPartType = errors.New("wrong media type")
 
+// daticertOf and originalOf go by the name; the type must only not be one that
+// is itself made of messages or parts.
 func daticertOf(p part) (*daticert, error) {
-	if p.typ.value != "application/xml" && p.typ.value != "text/xml" {
+	if isComposite(p.typ.value) {
 		return nil, errPartType
 	}
 	b, err := decode(p.encoding, p.body)
@@ -111,8 +113,12 @@ func daticertOf(p part) (*daticert, error) {
 }
 
 func originalOf(p part) ([]byte, error) {
-	if p.typ.value != "message/rfc822" {
+	if p.typ.value != "message/rfc822" && isComposite(p.typ.value) {
 		return nil, errPartType
 	}
 	return decode(p.encoding, p.body)
+}
+
+func isComposite(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "multipart/") || strings.HasPrefix(mediaType, "message/")
 }

@@ -2,6 +2,7 @@ package pec_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/xml"
 	"os"
 	"os/exec"
@@ -79,7 +80,8 @@ func FuzzJudge(f *testing.F) {
 			t.Errorf("certified with gaps: %+v", m)
 		}
 		content, cms, ok := pec.SignedBytes(raw)
-		if !ok || !bytes.Contains(crlf(content), firstLine(m.Original)) {
+		encoded := base64.StdEncoding.EncodeToString(m.Original[:min(45, len(m.Original))])
+		if !ok || !bytes.Contains(crlf(content), firstLine(m.Original)) && !bytes.Contains(content, []byte(encoded)) {
 			t.Error("the original is not from under the signature")
 		}
 		if program != "" && !opensslVerifies(t, program, t.TempDir(), content, cms) && !opensslVerifies(t, program, t.TempDir(), crlf(content), cms) {

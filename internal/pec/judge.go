@@ -158,7 +158,7 @@ func signatureBytes(typ mediaType, raw []byte) ([]byte, *refusal) {
 	if err != nil {
 		return nil, refuse(ReasonMalformed, "signature part: %v", err)
 	}
-	if !isSignatureType(p.typ.value) {
+	if !isSignatureType(p.typ.value) && !(p.typ.value == "application/octet-stream" && p.named("smime.p7s")) {
 		return nil, refuse(ReasonUnsigned, "second part is no S/MIME signature")
 	}
 	for _, protocol := range typ.all("protocol") {

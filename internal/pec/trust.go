@@ -22,10 +22,13 @@ var (
 // TrustOptions says whose signatures count. The zero value trusts nobody; the
 // system's root store is never consulted.
 type TrustOptions struct {
-	Builtin bool     // AgID CA1, for the signing domains of the PEC providers
-	PEM     [][]byte // certificates, one or more in each
-	Pins    []string // "spki-sha256:" and 64 hex digits: keys whose certificate the message brings
-	CRLs    [][]byte // PEM or DER
+	Builtin bool // AgID CA1, for the signing domains of the PEC providers
+	// PEM holds certificates, one or more in each. They must be those of CAs (or
+	// signers) made for PEC: below a commercial root anybody can get a
+	// certificate for mail, and sign envelopes with it.
+	PEM  [][]byte
+	Pins []string // "spki-sha256:" and 64 hex digits: keys whose certificate the message brings
+	CRLs [][]byte // PEM or DER
 	// LiftDomains takes the list of signing domains off the built-in anchor.
 	LiftDomains bool
 }

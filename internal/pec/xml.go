@@ -36,6 +36,10 @@ const (
 // Source: XML 1.0 §2.1 to §2.8, §4.1; RFC 6109 §4.4.
 func parseXML(b []byte) (*element, error) {
 	p := xmlParser{s: bytes.TrimPrefix(b, []byte("\ufeff"))}
+	if bytes.IndexByte(p.s, '\r') >= 0 { // XML 1.0 §2.11
+		p.s = bytes.ReplaceAll(p.s, []byte("\r\n"), []byte("\n"))
+		p.s = bytes.ReplaceAll(p.s, []byte("\r"), []byte("\n"))
+	}
 	if len(b) > maxXMLBytes || !validXMLText(p.s) {
 		return nil, fmt.Errorf("%w: size, encoding or control characters", errXML)
 	}

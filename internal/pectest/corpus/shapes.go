@@ -167,6 +167,18 @@ func (c *collection) partShapes() {
 			return p
 		}
 	})
+	c.good("ok-data-octets", "data as octet-stream", partField(1, 0, `Content-Type: application/octet-stream; name="daticert.xml"`))
+	c.good("ok-original-octets", "original as octet-stream", partField(2, 0, `Content-Type: application/octet-stream; name="postacert.eml"`))
+	c.good("ok-signature-octets", "signature as octet-stream with its usual name", func(e *pectest.Envelope) {
+		e.Body = replaceBytes("Content-Type: application/pkcs7-signature", "Content-Type: application/octet-stream")
+	})
+	c.good("ok-nested-second-data", "a second daticert.xml deeper down: never looked at", func(e *pectest.Envelope) {
+		other := Envelope()
+		other.Sender = "altro@pec.it"
+		e.Children = func(p []pectest.Part) []pectest.Part {
+			return append(p, nest([]pectest.Part{pectest.XML(other.DaticertXML()), pectest.RFC822(other.Letter.Bytes())}))
+		}
+	})
 	c.good("ok-text-xml", "data as text/xml", partField(1, 0, `Content-Type: text/xml; charset=UTF-8; name="daticert.xml"`))
 	c.good("ok-data-8bit", "data without a transfer encoding", func(e *pectest.Envelope) {
 		e.Subject = "Perché no"

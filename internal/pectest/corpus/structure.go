@@ -93,8 +93,8 @@ func (c *collection) structure() {
 		p[1].Body = append([]byte("%%%"), p[1].Body...)
 		return p
 	})
-	children("signed-data-type", "data as text/plain", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
-		p[1].Fields[0] = `Content-Type: text/plain; name="daticert.xml"`
+	children("signed-data-type", "a message called daticert.xml", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
+		p[1].Fields[0] = `Content-Type: message/rfc822; name="daticert.xml"`
 		return p
 	})
 	children("signed-data-two-types", "two Content-Types on the data", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
@@ -109,8 +109,9 @@ func (c *collection) structure() {
 		p[1].Fields[2] = `Content-Disposition: inline; filename="postacert.eml"`
 		return p
 	})
-	children("signed-original-type", "the original as octet-stream", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
-		p[2].Fields[0] = `Content-Type: application/octet-stream; name="postacert.eml"`
+	children("signed-original-type", "a multipart called postacert.eml", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
+		p[2] = nest(p[2:])
+		p[2].Fields[0] += "; name=postacert.eml"
 		return p
 	})
 	children("signed-child-header", "a child with a broken header", pec.ReasonMalformed, func(p []pectest.Part) []pectest.Part {
@@ -126,7 +127,7 @@ func (c *collection) structure() {
 		e.Body = replaceBytes("Content-Disposition: attachment; filename=\"smime.p7s\"", "Content-Type: application/pkcs7-signature")
 	})
 	c.bad("mime-signature-type", "a signature part of another type", pec.ReasonUnsigned, func(e *pectest.Envelope) {
-		e.Body = replaceBytes("Content-Type: application/pkcs7-signature", "Content-Type: application/octet-stream")
+		e.Body = replaceBytes("Content-Type: application/pkcs7-signature", "Content-Type: text/plain")
 	})
 	c.bad("mime-pgp-protocol", "protocol of PGP, part of S/MIME", pec.ReasonUnsigned, signedType(func(v string) string {
 		return replace(v, "application/pkcs7-signature", "application/pgp-signature")
