@@ -75,7 +75,7 @@ func (l *letter) gather(body, attached []text) facts {
 	f := facts{image: l.images > 0, attached: l.docs > 0}
 	sub := l.subject.lines[0].words
 	said := lex.says(sub)
-	f.subject = said["password"] || said["app"] || said["code"] && said["mail"]
+	f.subject = said["password"] || said["app"] || said["code"] && (said["mail"] || said["mailweak"])
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
 	f.mail, f.mailweak = said["mail"], said["mailweak"]

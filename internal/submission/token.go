@@ -71,7 +71,7 @@ func tokenize(line string) []token {
 			if m := reElided.FindStringSubmatch(f); m != nil && reDate.MatchString(stripped(m[2])) {
 				pieces = m[1:]
 			}
-			if len(f) > minLength && (f[0] == ':' || f[0] == '=') && !connectors[f] && !afterColon && len(toks) > 0 && lex.has(toks[len(toks)-1].words, "password", "app", "mailweak", "mail", "expiry") {
+			if len(toks) > 0 && !afterColon && colonGlued(toks[len(toks)-1], f) {
 				pieces = []string{f[:1], f[1:]} // "Password :abc"
 			}
 			for pi, p := range pieces {
@@ -84,6 +84,15 @@ func tokenize(line string) []token {
 		}
 	}
 	return toks
+}
+
+// colonGlued: f begins with the colon of the label before it. Only in front of
+// letters and digits: with other characters it may be the password's.
+func colonGlued(label token, f string) bool {
+	if len(f) <= minLength || f[0] != ':' && f[0] != '=' || connectors[f] || hasSpecial(f[1:]) {
+		return false
+	}
+	return label.kind == kindWord && !label.comma && !label.stop && lex.has(label.words, "password", "app", "mailweak", "mail", "expiry")
 }
 
 // cutLabel parts "Password:abc", "pw=abc" and "scadenza:13/02/2024".

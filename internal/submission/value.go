@@ -151,6 +151,7 @@ func (s *scanner) setting(l *line, end int, c *context) setting {
 		opened:   c.opened,
 		closed:   closes(l, end),
 		escapes:  s.escapes,
+		bracket:  end < len(l.toks) && l.toks[end].open,
 		goesOn:   end < len(l.toks) && startsLower(l.toks[end].s),
 	}
 }

@@ -22,6 +22,7 @@ type setting struct {
 	dots     bool // the writer ends other sentences with dots
 	opened   bool // "(" before it on the line
 	closed   bool // ")" after it on the line
+	bracket  bool // a bracket opens next
 	goesOn   bool // the sentence goes on with a small letter
 	escapes  bool // markdown escapes elsewhere in the letter
 }
@@ -65,7 +66,7 @@ func read(s string, in setting) reading {
 		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
 		if n := specials(inner); n > 1 && strings.ContainsAny(v[:1], "<([{*_~'\"") {
 			r.doubtful = true // "(a$b)" may be the password
-		} else if n > 0 && strings.ContainsAny(v[:1], "*_~") {
+		} else if v[0] == '_' || n > 0 && strings.ContainsAny(v[:1], "*~") {
 			r.doubtful = true
 		}
 		if strings.TrimRight(inner, ".,;") != inner {
@@ -83,6 +84,10 @@ func read(s string, in setting) reading {
 		r.doubtful = r.doubtful || doubt
 	}
 
+	if strings.ContainsAny(v[:min(1, len(v))], ":=") && !in.labelled {
+		r.add(v)
+		r.add(v[1:])
+	}
 	for _, f := range rewritten(v, in) {
 		if f.text != v {
 			r.doubtful = r.doubtful || f.doubt
@@ -130,7 +135,8 @@ func trimEnd(s string, in setting) (string, bool) {
 		return core, true
 	case in.more:
 		// A password with several marks may well end with one more.
-		return core, marks > 1 || marks == 1 && !in.labelled && !in.prose
+		bare := !in.labelled && !in.prose
+		return core, marks > 1 || marks == 1 && bare || tail == ";" && bare || marks == 1 && in.bracket
 	case in.closed || in.opened:
 		return core, marks > 0
 	case tail == "." && in.prose && !in.labelled:
@@ -143,15 +149,15 @@ func trimEnd(s string, in setting) (string, bool) {
 	return core, true
 }
 
-// unwrap takes off one matching pair around a value; a second one only if
-// nothing but letters and digits is left.
+// unwrap takes off one matching pair around a value, and markdown's bold
+// around or within it.
 func unwrap(s string) (string, bool) {
 	inner, marked := unpair(s)
 	if !marked {
 		return s, false
 	}
-	if deeper, again := unpair(inner); again && !hasSpecial(deeper) {
-		inner = deeper
+	if deeper, again := unpair(inner); again && !hasSpecial(deeper) && (strings.HasPrefix(s, "**") || strings.HasPrefix(inner, "**")) {
+		inner = deeper // bold of something marked
 	}
 	return inner, true
 }
@@ -197,6 +203,8 @@ func unbalanced(s string, in setting) (string, bool) {
 		}
 	case '"', '\'', '`':
 		doubt = true
+	case ':', '=':
+		doubt = !in.labelled // the label's?
 	case '-', '*', '_', '>':
 		doubt = in.alone // a bullet without its blank?
 	}
