@@ -11,7 +11,10 @@ table='
 /usr/sbin/postfix        postfix          test
 /usr/bin/openssl         openssl          test
 /usr/bin/python3         python3-minimal  bench
-/usr/bin/mbsync          isync            bench
+/usr/bin/mbsync          isync            test
+/usr/bin/msmtp           msmtp            test
+/usr/bin/fetchmail       fetchmail        test
+/usr/bin/getmail         getmail6         test
 /usr/bin/strace          strace           chaos
 /usr/bin/promtool        prometheus       deploy
 /usr/bin/systemd-analyze systemd          deploy

@@ -41,8 +41,6 @@ func newDesk(t *testing.T, password string) *desk {
 	}})
 	d.ok("client", "add", rossi, "--provider", "prova")
 	d.clients.SetPassword(rossi, password)
-	d.sink = startSink(t, d.clients.CA(), rossi, password)
-	d.edit("localhost:1\"", "localhost:"+d.sink.portText()+"\"")
 	if r := d.runWith(password+"\n", "set", rossi); r.code != exitOK {
 		t.Fatalf("set: %v", r)
 	}
@@ -209,13 +207,16 @@ func TestProfileMsmtp(t *testing.T) {
 	t.Parallel()
 	msmtp := servertest.Require(t, "msmtp")
 	d := newDesk(t, awkward)
+	postfix := servertest.StartPostfix(t, servertest.PostfixOptions{Dovecot: d.clients})
+	_, port, _ := net.SplitHostPort(postfix.Addr())
+	d.edit("localhost:1\"", "localhost:"+port+"\"")
 	rc := d.profile("msmtp")
 	if err := os.Chmod(rc, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.command("Subject: prova\n\nCiao\n", msmtp, "-C", rc, "-a", rossi, "verdi@example.com")
-	if mails := d.sink.received(); len(mails) != 1 || mails[0].To != "verdi@example.com" {
-		t.Errorf("mails sent: got %v, want one to verdi@example.com", mails)
+	d.command("Subject: prova\nMessage-ID: <prova@x.example>\n\nCiao\n", msmtp, "-C", rc, "-a", rossi, bianchi)
+	if got := postfix.Await(bianchi, 1); got[0].MessageID != "<prova@x.example>" {
+		t.Errorf("message that arrived: got %s", got[0].MessageID)
 	}
 }
 

@@ -26,9 +26,13 @@ var packages = map[string]string{
 	"dovecot": "dovecot-imapd",
 	"postfix": "postfix",
 	"openssl": "openssl",
-	"mbsync":  "isync",
 	"python3": "python3-minimal",
 	"strace":  "strace",
+
+	"mbsync":    "isync",
+	"msmtp":     "msmtp",
+	"fetchmail": "fetchmail",
+	"getmail":   "getmail6",
 
 	"systemd-analyze": "systemd",
 	"promtool":        "prometheus",
