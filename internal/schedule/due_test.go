@@ -279,3 +279,22 @@ func TestDigestHelpers(t *testing.T) {
 		}
 	}
 }
+
+// A large studio: 5,000 credentials, of which a tenth was warned of.
+func BenchmarkDue(b *testing.B) {
+	var facts []schedule.Facts
+	warned := map[string]bool{}
+	now := time.Date(2026, 7, 14, 7, 0, 0, 0, time.UTC)
+	for n := range 5000 {
+		issued := day(b, "2026-07-14").AddDate(0, 0, -n%90)
+		f := schedule.Facts{Mailbox: fmt.Sprintf("m%04d@pec.it", n), Login: fmt.Sprintf("m%04d@pec.it", n), Version: 1, Issued: issued, Expires: issued.AddDate(0, 0, 90)}
+		facts = append(facts, f)
+		if n%10 == 0 {
+			warned[schedule.Warning{Mailbox: f.Mailbox, Login: f.Login, Version: 1, Expires: f.Expires, Threshold: "10"}.Key()] = true
+		}
+	}
+	known := func(k string) bool { return warned[k] }
+	for b.Loop() {
+		schedule.Due(now, now.AddDate(0, 0, 1), facts, known, schedule.Policy{Location: time.UTC})
+	}
+}

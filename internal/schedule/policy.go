@@ -10,6 +10,7 @@ package schedule
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	_ "time/tzdata" // Europe/Rome also where the system has no zone files
@@ -50,12 +51,17 @@ func (p Policy) location() *time.Location {
 	if p.Location != nil {
 		return p.Location
 	}
-	rome, err := time.LoadLocation("Europe/Rome")
+	return rome()
+}
+
+// rome is loaded once: it is asked for with every day.
+var rome = sync.OnceValue(func() *time.Location {
+	loc, err := time.LoadLocation("Europe/Rome")
 	if err != nil {
 		return time.UTC // cannot happen: tzdata is linked in
 	}
-	return rome
-}
+	return loc
+})
 
 // Today is the calendar day of an instant in the policy's time zone.
 func (p Policy) Today(now time.Time) time.Time { return Day(now, p.location()) }
@@ -143,11 +149,25 @@ func RenewDay(issued, expires time.Time, p Policy) time.Time {
 // afterwards.
 func DaysLeft(expires, today time.Time) int { return daysBetween(today, expires) }
 
+// PeriodStart is the day from which the present period of a version counts,
+// for Facts.Issued. It is the day of receipt, until a postponement is proven
+// and moves the date: then it is one validity before the new date, so that a
+// password kept for a second 90 days is warned of like one of 90, not of 180.
+// validityDays is that of the version; 0 = the policy's.
+func PeriodStart(received, expires time.Time, validityDays int, p Policy) time.Time {
+	received, expires = p.asDay(received), p.asDay(expires)
+	start := expires.AddDate(0, 0, -orDefault(validityDays, p.validity()))
+	if start.Before(received) {
+		return received
+	}
+	return start
+}
+
 // Facts is what must be known of one version of a credential.
 type Facts struct {
 	Mailbox, Login string
 	Version        int
-	Issued         time.Time // day; an instant is taken as its day
+	Issued         time.Time // day of receipt, or PeriodStart once postponed; an instant is taken as its day
 	Expires        time.Time // last valid day
 	Claimed        time.Time // day until which the client says it was postponed; zero = no claim
 	Broken         bool      // a proven password was refused

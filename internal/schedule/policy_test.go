@@ -127,6 +127,26 @@ func TestRenewDay(t *testing.T) {
 	}
 }
 
+func TestPeriodStart(t *testing.T) {
+	tests := []struct {
+		received, expires string
+		validity          int
+		want              string
+	}{
+		{"2026-01-01", "2026-04-01", 90, "2026-01-01"},
+		{"2026-01-01", "2026-06-30", 90, "2026-04-01"}, // postponed once
+		{"2026-01-01", "2026-06-30", 180, "2026-01-01"},
+		{"2026-01-01", "2026-06-30", 0, "2026-04-01"},
+		{"2026-01-01", "2026-02-01", 90, "2026-01-01"}, // stated, shorter
+	}
+	for _, tt := range tests {
+		got := schedule.PeriodStart(day(t, tt.received), day(t, tt.expires), tt.validity, schedule.Policy{}).Format(time.DateOnly)
+		if got != tt.want {
+			t.Errorf("%s…%s of %d: got %s, want %s", tt.received, tt.expires, tt.validity, got, tt.want)
+		}
+	}
+}
+
 func TestStateOf(t *testing.T) {
 	base := schedule.Facts{Mailbox: "a@pec.it", Version: 1, Issued: day(t, "2026-01-01"), Expires: day(t, "2026-04-01")}
 	with := func(change func(*schedule.Facts)) schedule.Facts { f := base; change(&f); return f }
