@@ -5,12 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"mime"
 	"net/mail"
-	"strings"
 	"time"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/pec"
 	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/safetext"
 )
@@ -64,8 +63,7 @@ func (d *Demo) tell(ctx context.Context, o Options, authority *pectest.Authority
 	if err := o.Summary(o.Out, rows); err != nil {
 		return err
 	}
-	d.tellMail(o.Out, c)
-	return nil
+	return d.tellMail(ctx, o.Out, c, authority)
 }
 
 func tellOne(w io.Writer, c colours, n int, title string, j, s ingest.Observation) {
@@ -107,17 +105,44 @@ func explain(o ingest.Observation) string {
 	return o.Mailbox
 }
 
-// tellMail lists what the SMTP sink received.
-func (d *Demo) tellMail(w io.Writer, c colours) {
-	fmt.Fprintf(w, "\n%sSent by the service:%s\n", c.bold, c.off)
+// tellMail lets the provider answer what was sent with its signed receipts,
+// has them read by a second pass, and lists the outbox with its proofs.
+func (d *Demo) tellMail(ctx context.Context, w io.Writer, c colours, authority *pectest.Authority) error {
 	for _, m := range d.servers.sink.received() {
-		subject := ""
-		if msg, err := mail.ReadMessage(bytes.NewReader(m.body)); err == nil {
-			subject, err = new(mime.WordDecoder).DecodeHeader(msg.Header.Get("Subject"))
-			if err != nil {
-				subject = msg.Header.Get("Subject")
+		for _, raw := range receiptsFor(authority, m, time.Now().Truncate(time.Second)) {
+			if err := d.servers.deliver(raw, time.Now()); err != nil {
+				return fmt.Errorf("delivering a receipt: %w", err)
 			}
 		}
-		fmt.Fprintf(w, "  to %-32s %s\n", strings.ToLower(m.to), safetext.Line(subject))
 	}
+	sum, err := d.Service.Once(ctx, ingest.RunOptions{})
+	if err != nil {
+		return err
+	}
+	rows, err := d.Service.Outbox(ctx, true)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%sSent by the service;%s a second pass read the %d receipts that came back:\n", c.bold, c.off, sum.Receipts)
+	for _, r := range rows {
+		_, subject, _, err := d.Service.OutboxMessage(ctx, r.N)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  %s%-10s%s %-30s %s\n", c.green, r.State, c.off, r.To, safetext.LineN(subject, 60))
+	}
+	return nil
+}
+
+// receiptsFor are what a provider sends back: acceptance and delivery.
+func receiptsFor(authority *pectest.Authority, m sunk, now time.Time) [][]byte {
+	msg, err := mail.ReadMessage(bytes.NewReader(m.body))
+	if err != nil {
+		return nil
+	}
+	e := pectest.Envelope{Provider: authority.Provider(signer, "GESTORE DI PROVA S.p.A."), Kind: pec.KindAcceptance,
+		Sender: studio, Recipients: []string{m.to}, Subject: "Ricevuta", SentAt: now, MsgID: msg.Header.Get("Message-ID"), Original: m.body}
+	delivered := e
+	delivered.Kind, delivered.Delivery, delivered.ReceiptType = pec.KindDelivery, m.to, "completa"
+	return [][]byte{e.Bytes(), delivered.Bytes()}
 }

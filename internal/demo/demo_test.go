@@ -1,0 +1,99 @@
+package demo_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"pec-ingest/internal/demo"
+	"pec-ingest/internal/ingest"
+)
+
+// The demo runs the real pipeline: what it tells must be so.
+func TestStory(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var out bytes.Buffer
+	printed := 0
+	d, err := demo.Run(context.Background(), demo.Options{Out: &out, Summary: func(_ io.Writer, rows []ingest.StatusRow) error {
+		printed = len(rows)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	story := out.String()
+	for title, want := range map[string]string{
+		"password and date in a letter":                           "accepted",
+		"an older password of the same client, delivered later":   "superseded",
+		"HTML only, Aruba's style of 2026":                        "accepted",
+		"nothing but the password, SHA-1 signature as Namirial's": "accepted",
+		"the webmail's password instead of the right one":         "rejected",
+		"a picture of the password":                               "review",
+		"certified, but about an invoice":                         "ignored",
+		"signed by somebody else's authority":                     "refused",
+		"one word changed under the signature":                    "refused",
+		"ordinary mail in an anomaly envelope":                    "refused",
+		"acceptance receipt":                                      "receipt",
+		"ordinary mail\n":                                         "ignored",
+	} {
+		_, after, ok := strings.Cut(story, ". "+title)
+		if !ok {
+			t.Errorf("the story lacks %q:\n%s", title, story)
+			continue
+		}
+		if got := strings.Fields(after)[0]; got != want {
+			t.Errorf("%s: got %s, want %s", strings.TrimSpace(title), got, want)
+		}
+	}
+	if printed != 6 {
+		t.Errorf("status table has %d rows, want 6", printed)
+	}
+	if strings.Contains(story, "\x1b") {
+		t.Error("colour although the output is no terminal")
+	}
+	for _, secret := range []string{"Xk7pQ2", "h7%Kd-29qT", "Rq4w$Zb8", "vecch1a9", "quellaDelSito1"} {
+		if strings.Contains(story, secret) {
+			t.Errorf("the story shows the password %s", secret)
+		}
+	}
+
+	// The provider's receipts came back: every message sent is proven
+	// delivered, and its receipt is kept.
+	rows, err := d.Service.Outbox(context.Background(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 5 {
+		t.Errorf("outbox holds %d messages, want 5", len(rows))
+	}
+	for _, r := range rows {
+		if r.State != "delivered" {
+			t.Errorf("message %d to %s is %s, want delivered", r.N, r.To, r.State)
+		}
+		raw, err := d.Service.OutboxReceipt(context.Background(), r.N)
+		if err != nil || !bytes.Contains(raw, []byte("X-Ricevuta: avvenuta-consegna")) {
+			t.Errorf("message %d: delivery receipt of %d bytes, error %v", r.N, len(raw), err)
+		}
+	}
+
+	// A further pass finds nothing to do: the receipts were filed away.
+	sum, err := d.Service.Once(context.Background(), ingest.RunOptions{})
+	if err != nil || sum != (ingest.Summary{}) {
+		t.Errorf("a pass without news: %+v, %v", sum, err)
+	}
+	p, err := d.Service.Get(context.Background(), "test", "rossi@pec.gestore.example", "", time.Now())
+	if err != nil || p.Secret.RevealString() != "Xk7pQ2" {
+		t.Errorf("get gives the wrong password (error %v)", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("the demo left %d files behind (%v)", len(left), err)
+	}
+}
