@@ -10,7 +10,8 @@ import (
 )
 
 type initCmd struct {
-	Dir string `arg:"" optional:"" help:"Where to write; default the folder of --config."`
+	Dir  string `arg:"" optional:"" help:"Where to write; default the folder of --config."`
+	Keys bool   `help:"Write the keys alone, for a config.toml that is there, such as the package's."`
 }
 
 func (c *initCmd) Run(env *environment) error {
@@ -18,7 +19,13 @@ func (c *initCmd) Run(env *environment) error {
 	if dir == "" {
 		dir = filepath.Dir(env.Config)
 	}
-	s, err := ingest.Init(dir, config.TemplateValues{}, time.Now())
+	var s ingest.Setup
+	var err error
+	if c.Keys {
+		s, err = ingest.InitKeys(dir, time.Now())
+	} else {
+		s, err = ingest.Init(dir, config.TemplateValues{}, time.Now())
+	}
 	if err != nil {
 		return err
 	}
@@ -34,11 +41,11 @@ offline: with it the vault can be opened when this machine is lost.
 
 Next:
   1. fill in %s: at least inbox.host (or inbox.provider) and inbox.username
-  2. put the inbox's password into the file inbox.password_file names, mode 0600
+  2. put the inbox's password into %s, mode 0600
   3. ingest --config %[2]s client import clients.csv
   4. ingest --config %[2]s check
   5. ingest --config %[2]s once --dry-run
-`, s.RecoveryKey, filepath.Join(s.Dir, "config.toml"))
+`, s.RecoveryKey, filepath.Join(s.Dir, "config.toml"), filepath.Join(filepath.Dir(s.Files[0]), "inbox-password"))
 	if s.LooseFolder {
 		fmt.Fprintf(w, "  6. others may look into %s: chmod 0700 %[1]s\n", s.Dir)
 	}

@@ -36,6 +36,9 @@ func quote(s string) string { return strconv.Quote(safetext.LineN(s, 60)) }
 
 func (c *checker) path(p string) string { return resolve(p, c.dir, c.credentials) }
 
+// secretPath is path for a file that holds a secret: see resolveSecret.
+func (c *checker) secretPath(p string) string { return resolveSecret(p, c.dir, c.credentials) }
+
 func (c *checker) paths(list []string) []string {
 	var out []string
 	for _, p := range list {

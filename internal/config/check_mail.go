@@ -53,7 +53,7 @@ func (c *checker) inbox() Inbox {
 		Username: c.oneLine("inbox.username", r.Username),
 		Address:  c.mailboxes("inbox.address", r.Address),
 		Auth:     c.choice("inbox.auth", r.Auth, AuthPassword, AuthOAuth2), Account: r.Account,
-		PasswordFile:    c.path(r.PasswordFile),
+		PasswordFile:    c.secretPath(r.PasswordFile),
 		Folder:          c.oneLine("inbox.folder", r.Folder),
 		Poll:            c.duration("inbox.poll", r.Poll, 10*time.Second, 24*time.Hour),
 		After:           r.After,
@@ -111,7 +111,7 @@ func (c *checker) smtp(key, name string, r rawSMTP, out *Config) SMTP {
 			r.Port = 465
 		}
 	}
-	passwordFile := c.path(r.PasswordFile)
+	passwordFile := c.secretPath(r.PasswordFile)
 	if r.Auth == AuthPassword && r.PasswordFile == "" {
 		if same {
 			passwordFile = out.Inbox.PasswordFile

@@ -42,7 +42,7 @@ const (
 
 func (c *checker) vault() Vault {
 	r := c.raw.Vault
-	v := Vault{URL: r.URL, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.path(r.IdentityFile)}
+	v := Vault{URL: r.URL, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.secretPath(r.IdentityFile)}
 	c.required("vault.recipients_file", r.RecipientsFile, "age public keys, one a line; `ingest init` writes them")
 	switch {
 	case strings.HasPrefix(r.URL, boltScheme) && len(r.URL) > len(boltScheme):

@@ -37,6 +37,29 @@ func resolve(path, dir, credentials string) string {
 	return filepath.Join(dir, path)
 }
 
+// PrivateFolder is the folder beside the configuration for files that hold a
+// secret. The Debian package makes it, 0700, since the configuration's own
+// folder is open: the programs of web.readers read the socket's path there.
+const PrivateFolder = "private"
+
+// resolveSecret is resolve for a file that holds a secret: a plain name that
+// is not in the credentials directory, nor beside the configuration, is one in
+// PrivateFolder where there is such a folder. So root's commands find what
+// systemd hands to the service.
+func resolveSecret(path, dir, credentials string) string {
+	found := resolve(path, dir, credentials)
+	if found != filepath.Join(dir, path) || strings.ContainsRune(path, filepath.Separator) || path == "" {
+		return found
+	}
+	if _, err := os.Lstat(found); err == nil {
+		return found
+	}
+	if info, err := os.Stat(filepath.Join(dir, PrivateFolder)); err != nil || !info.IsDir() {
+		return found
+	}
+	return filepath.Join(dir, PrivateFolder, path)
+}
+
 // ReadSecretFile reads a password or token: the content of the file without
 // one line end at its end. The file must be for its owner alone (0600 or
 // stricter) in a folder that is, too (0700); inside $CREDENTIALS_DIRECTORY

@@ -33,48 +33,84 @@ const (
 // Nothing is overwritten; where one of the files is there, none is written.
 func Init(dir string, values config.TemplateValues, now time.Time) (Setup, error) {
 	s := Setup{Dir: dir}
-	for _, name := range []string{configFile, recipientsFile, identityFile} {
-		path := filepath.Join(dir, name)
-		if _, err := os.Lstat(path); err == nil {
-			return s, &Error{Msg: fmt.Sprintf("%s is there already; nothing was written", path), Hint: "init never overwrites: name another folder"}
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return s, &Error{Msg: "looking into the folder", Err: err}
-		}
+	if err := noneThere(dir, configFile, recipientsFile, identityFile); err != nil {
+		return s, err
 	}
 	var err error
 	if s.LooseFolder, err = privateFolder(dir); err != nil {
 		return s, &Error{Msg: "making the folder " + dir, Err: err}
-	}
-	service, err := age.GenerateX25519Identity()
-	if err != nil {
-		return s, fmt.Errorf("making the service's key: %w", err)
-	}
-	recovery, err := age.GenerateX25519Identity()
-	if err != nil {
-		return s, fmt.Errorf("making the recovery key: %w", err)
 	}
 	values.IdentityFile = identityFile
 	text, err := config.Template(values)
 	if err != nil {
 		return s, &Error{Class: Usage, Msg: "filling in the configuration", Err: err}
 	}
+	if err := s.writeKeys(dir, now); err != nil {
+		return s, err
+	}
+	return s, s.write(filepath.Join(dir, configFile), text, 0o644)
+}
+
+// InitKeys writes new age keys alone, for a configuration that is there, such
+// as the package's. The identity goes into config.PrivateFolder where dir has
+// one. Nothing is overwritten.
+func InitKeys(dir string, now time.Time) (Setup, error) {
+	s := Setup{Dir: dir}
+	secrets := dir
+	if info, err := os.Stat(filepath.Join(dir, config.PrivateFolder)); err == nil && info.IsDir() {
+		secrets = filepath.Join(dir, config.PrivateFolder)
+	}
+	if err := errors.Join(noneThere(dir, recipientsFile, identityFile), noneThere(secrets, identityFile)); err != nil {
+		return s, err
+	}
+	return s, s.writeKeys(secrets, now)
+}
+
+// noneThere refuses when one of the files is there.
+func noneThere(dir string, names ...string) error {
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if _, err := os.Lstat(path); err == nil {
+			return &Error{Msg: fmt.Sprintf("%s is there already; nothing was written", path),
+				Hint: "init never overwrites: name another folder, or make only the keys with --keys"}
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return &Error{Msg: "looking into the folder", Err: err}
+		}
+	}
+	return nil
+}
+
+// writeKeys makes both keys and writes the recipients into s.Dir, the
+// service's identity into secrets.
+func (s *Setup) writeKeys(secrets string, now time.Time) error {
+	service, err := age.GenerateX25519Identity()
+	if err != nil {
+		return fmt.Errorf("making the service's key: %w", err)
+	}
+	recovery, err := age.GenerateX25519Identity()
+	if err != nil {
+		return fmt.Errorf("making the recovery key: %w", err)
+	}
 	created := now.UTC().Format(time.RFC3339)
 	recipients := fmt.Sprintf("# Every password is sealed to all of these age keys.\n# the service, created %s\n%s\n# the recovery key, kept offline\n%s\n",
 		created, service.Recipient(), recovery.Recipient())
 	identity := fmt.Sprintf("# created: %s\n# public key: %s\n%s\n", created, service.Recipient(), service)
-	for _, f := range []struct {
-		name string
-		text string
-		mode fs.FileMode
-	}{{identityFile, identity, 0o600}, {recipientsFile, recipients, 0o644}, {configFile, text, 0o644}} {
-		path := filepath.Join(dir, f.name)
-		if err := writeNew(path, f.text, f.mode); err != nil {
-			return s, &Error{Msg: "writing " + path, Err: err}
-		}
-		s.Files = append(s.Files, path)
+	if err := s.write(filepath.Join(secrets, identityFile), identity, 0o600); err != nil {
+		return err
+	}
+	if err := s.write(filepath.Join(s.Dir, recipientsFile), recipients, 0o644); err != nil {
+		return err
 	}
 	s.RecoveryKey = recovery.String()
-	return s, nil
+	return nil
+}
+
+func (s *Setup) write(path, text string, mode fs.FileMode) error {
+	if err := writeNew(path, text, mode); err != nil {
+		return &Error{Msg: "writing " + path, Err: err}
+	}
+	s.Files = append(s.Files, path)
+	return nil
 }
 
 // privateFolder makes dir for its owner alone. An empty one that is there is

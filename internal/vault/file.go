@@ -148,7 +148,28 @@ func prepareNew(f *os.File, path string, timeout time.Duration) error {
 	if err := f.Chmod(0o600); err != nil {
 		return err
 	}
+	if err := giveAway(f, path); err != nil {
+		return err
+	}
 	return f.Truncate(0)
+}
+
+// giveAway makes the folder's owner the file's, when root makes a vault in the
+// service's folder: else the service could never open what a first `client
+// import` of the administrator made.
+func giveAway(f *os.File, path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 // publish gives the finished file its name and makes that last.
