@@ -97,6 +97,9 @@ func (d *delivery) replyError(stage Stage, code int, msg string) *SendError {
 		e.Refused = true
 	}
 	e.advise(strings.ToLower(msg))
+	if e.Refused && d.config.Auth == "oauth2" {
+		e.Hint = "the sign-in has expired or was withdrawn: run `ingest login ACCOUNT` again"
+	}
 	return e
 }
 
