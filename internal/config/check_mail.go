@@ -16,7 +16,7 @@ func (c *checker) config() *Config {
 		},
 		Inbox:    c.inbox(),
 		Trust:    c.trust(),
-		Vault:    c.vault(),
+		Vault:    c.care(c.vault()),
 		Policy:   c.policy(),
 		Probe:    c.probe(),
 		Warnings: c.warnings(),

@@ -86,6 +86,12 @@ type Vault struct {
 	Path           string // of a bbolt file; "" for etcd
 	RecipientsFile string
 	IdentityFile   string // "" = none: accepts and warns, but can't read back
+
+	TouchDir       string        // a file per mailbox changes there with its password; "" = none
+	BackupDir      string        // of scheduled backups, "" = none
+	BackupSchedule string        // cron spec, checked
+	BackupKeep     int           // how many scheduled backups stay
+	DestroyAfter   time.Duration // secrets of replaced versions live so long; 0 = for ever
 }
 
 // What to do with a certified sender who is not a client.

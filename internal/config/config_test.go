@@ -52,6 +52,7 @@ func TestDefaults(t *testing.T) {
 		Vault: config.Vault{
 			URL: "bbolt:///var/lib/pec-ingest/vault.db", Path: "/var/lib/pec-ingest/vault.db",
 			RecipientsFile: "/etc/pec-ingest/recipients.txt", IdentityFile: "/etc/pec-ingest/identity",
+			BackupSchedule: "30 1 * * *", BackupKeep: 14, DestroyAfter: 200 * 24 * time.Hour,
 		},
 		Policy: config.Policy{
 			ValidityDays: 90, MaxValidityDays: 200, RenewAfterDays: 80, Unlisted: "review",
@@ -96,6 +97,11 @@ crl = ["a.crl"]
 [vault]
 url = "bbolt://data/vault.db"
 recipients_file = "r.txt"
+touch_dir = "/run/touch"
+backup_dir = "b"
+backup_schedule = "15 4 * * SUN"
+backup_keep = 3
+destroy_after = "0"
 identity_file = ""
 [policy]
 validity = "12w"
@@ -168,7 +174,8 @@ smtp = "smtp.test"
 			After: "delete", ProcessedFolder: "Fatte", PurgeAfter: 30 * 24 * time.Hour, TLSCAFile: "/ca.pem", MaxMessage: 10e6,
 		},
 		Trust: config.Trust{AnchorFiles: []string{dir + "ca.pem"}, Pins: []string{strings.ToLower(pin)}, CRLFiles: []string{dir + "a.crl"}},
-		Vault: config.Vault{URL: "bbolt://data/vault.db", Path: dir + "data/vault.db", RecipientsFile: dir + "r.txt"},
+		Vault: config.Vault{URL: "bbolt://data/vault.db", Path: dir + "data/vault.db", RecipientsFile: dir + "r.txt",
+			TouchDir: "/run/touch", BackupDir: dir + "b", BackupSchedule: "15 4 * * SUN", BackupKeep: 3},
 		Policy: config.Policy{ValidityDays: 84, MaxValidityDays: 300, RenewAfterDays: 70, Unlisted: "ignore",
 			Timezone: "UTC", Location: time.UTC},
 		Probe: config.Probe{Every: "*/10 8-18 * * mon-fri", MaxLogins: 1},

@@ -54,6 +54,11 @@ type rawVault struct {
 	URL            string `toml:"url"`
 	RecipientsFile string `toml:"recipients_file"`
 	IdentityFile   string `toml:"identity_file"`
+	TouchDir       string `toml:"touch_dir"`
+	BackupDir      string `toml:"backup_dir"`
+	BackupSchedule string `toml:"backup_schedule"`
+	BackupKeep     int64  `toml:"backup_keep"`
+	DestroyAfter   string `toml:"destroy_after"`
 }
 
 type rawPolicy struct {
@@ -167,6 +172,7 @@ func defaults() raw {
 		Trust: rawTrust{Builtin: true},
 		Vault: rawVault{
 			URL: "bbolt:///var/lib/pec-ingest/vault.db", RecipientsFile: "recipients.txt", IdentityFile: "identity",
+			BackupSchedule: "30 1 * * *", BackupKeep: 14, DestroyAfter: "200d",
 		},
 		Policy: rawPolicy{
 			Validity: "90d", MaxValidity: "200d", RenewAfter: "80d", Unlisted: UnlistedReview, Timezone: "Europe/Rome",
