@@ -67,7 +67,7 @@ func TestErrors(t *testing.T) {
 		{"no trust", "[trust]\nbuiltin = false\n", []string{`5 trust.builtin: nothing is trusted|anchors`}},
 		{"vault", "[vault]\nurl = \"/var/lib/vault.db\"\n", []string{`5 vault.url: |bbolt:///`}},
 		{"vault care", "[vault]\nbackup_schedule = \"30 2 * * *\"\nbackup_keep = 0\ndestroy_after = \"soon\"\n",
-			[]string{`5 vault.backup_schedule: |02:00`, `6 vault.backup_keep: |want 1`, `7 vault.destroy_after: |such as`}},
+			[]string{`5 vault.backup_schedule: |in March`, `6 vault.backup_keep: is 0|want 1`, `7 vault.destroy_after: "soon"|such as`}},
 
 		{"smtp without a host", "[smtp]\n", []string{`4 smtp.host: is missing|provider`}},
 		{"smtp host with a port", "[smtp]\nhost = \"smtp.test:465\"\n", []string{`5 smtp.host: "smtp.test:465" has a port|`}},
