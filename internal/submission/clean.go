@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -61,6 +62,10 @@ func isASCII(s string) bool {
 	return true
 }
 
+// reLinkTarget is what mail programs add to a word that was a link in the
+// HTML: "word<mailto:word>".
+var reLinkTarget = regexp.MustCompile(`<(mailto:|https?://)[^<>\s]*>`)
+
 // plainLines cuts a plain text into lines. Quotation marks at the start go
 // (they are kept as a flag); with format=flowed (RFC 3676) a line that ends
 // with a blank continues on the next one of the same depth.
@@ -72,6 +77,9 @@ func plainLines(text string, flowed, delSp bool) []srcLine {
 	lines := strings.Split(text, "\n")
 	lone := loneMark(lines)
 	for i, raw := range lines {
+		if strings.Contains(raw, "<mailto:") || strings.Contains(raw, "<http") {
+			raw = reLinkTarget.ReplaceAllString(raw, "")
+		}
 		depth, rest := quoteDepth(raw)
 		if i == lone {
 			depth, rest = 0, raw

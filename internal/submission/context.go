@@ -10,6 +10,7 @@ type context struct {
 	under   section // the label before a "field" label
 	since   int     // words and phrases since the label
 	labelAt int     // how many words were read when the label ended
+	commaAt int     // how many words were read at the last comma
 	hard    bool    // a colon or an arrow after the label
 	soft    bool    // "is" after the label
 	gap     int     // plain words since label, colon or "is"
@@ -89,6 +90,9 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	}
 	if tok.colon {
 		c.hard, c.gap = true, 0
+	}
+	if tok.comma {
+		c.commaAt = len(c.words)
 	}
 	if tok.stop && tok.kind != kindNone && !(tok.kind == kindWord && len(tok.core) <= 3 && !tok.quest) {
 		c.endSentence()

@@ -80,7 +80,11 @@ func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
 	case linkAlone:
 		score, why = 65, []string{"own-line"}
 	default:
-		return 0, false, false, nil
+		// Said without any tie to the password: only to show to a person.
+		if h.kind != kindStrong || h.zone != zoneOwn || h.label != "" || h.tied || !f.about() || h.other && !h.mail || h.example {
+			return 0, false, false, nil
+		}
+		return 40, false, true, []string{"in-text"}
 	}
 	switch h.label {
 	case "app":

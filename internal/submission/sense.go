@@ -30,7 +30,8 @@ func (s *scanner) fill(h *hit, c *context) {
 	}
 	end := len(w)
 	h.isNew = at["new"] > 0
-	if at["old"] > at["new"] {
+	aside := at["old"] <= c.commaAt && c.labelAt > c.commaAt // "scaduta la precedente, la password è …"
+	if at["old"] > at["new"] && !aside {
 		swapped := at["replace"] > 0 && at["old"]-at["replace"] <= 3 && end-at["old"] > 1
 		h.old = !swapped
 	}

@@ -30,6 +30,7 @@ type hit struct {
 	doubtful                           bool // value unclear, see reading
 	weak                               bool // looks like a word, a number or a date
 	mailbox                            string
+	tied                               bool // to a label of another kind
 	severalBoxes                       bool // several mailboxes stand before it
 	zone                               zone
 }
@@ -60,6 +61,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 
 	h := hit{line: index, kind: tok.kind, zone: l.zone, weak: weak}
 	s.fill(&h, c)
+	h.tied = c.label == "field"
 	h.link = linkOf(l, tok, c, header)
 	n := 1
 	if c.direct() || header {
