@@ -87,7 +87,7 @@ type auditCmd struct {
 }
 
 func (c *auditCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		if c.Verify {
 			seq, hash, err := s.AuditVerify(ctx)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
 )
 
@@ -17,11 +18,10 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	s, openErr := ingest.Open(cfg, ingest.Reading, env.log)
-	if openErr == nil {
-		defer s.Close()
+	lines, err := selfCheck(ctx, cfg, env)
+	if err != nil {
+		return err
 	}
-	lines := ingest.SelfCheck(ctx, cfg, s, openErr, time.Now())
 	if c.JSON {
 		err = printJSON(env.stdout, lines)
 	} else {
@@ -41,4 +41,22 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 		}
 	}
 	return nil
+}
+
+// selfCheck has the daemon check itself where one runs.
+func selfCheck(ctx context.Context, cfg *config.Config, env *environment) ([]ingest.CheckLine, error) {
+	r, err := dialDaemon(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		defer r.close()
+		lines, err := r.Check(ctx)
+		return append([]ingest.CheckLine{{Name: "service", Level: ingest.LevelOK, Msg: "runs, and answers on " + cfg.Web.Socket}}, lines...), err
+	}
+	s, openErr := openHere(cfg, ingest.Reading, env)
+	if openErr == nil {
+		defer s.Close()
+	}
+	return ingest.SelfCheck(ctx, cfg, s, openErr, time.Now()), nil
 }

@@ -29,6 +29,7 @@ type cli struct {
 
 	Demo     demoCmd     `cmd:"" help:"Run the whole job on an embedded example; nothing is installed or kept."`
 	Init     initCmd     `cmd:"" help:"Write a commented config.toml and new keys into a folder."`
+	Run      runCmd      `cmd:"" help:"Watch the inbox and do everything that is due: the daemon."`
 	Once     onceCmd     `cmd:"" help:"Do one pass over everything that is due, then end."`
 	Read     readCmd     `cmd:"" help:"Judge messages offline; touches neither vault nor network."`
 	Client   clientCmd   `cmd:"" help:"The studio's clients."`
@@ -47,6 +48,9 @@ type cli struct {
 	Audit    auditCmd    `cmd:"" help:"Who did what."`
 	Check    checkCmd    `cmd:"" help:"Check config, permissions, keys, trust, inbox and SMTP."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+	Man        manCmd        `cmd:"" hidden:"" help:"Print a manual page."`
 }
 
 // environment is what a command needs besides its own arguments.
@@ -82,28 +86,6 @@ func dropTime(groups []string, a slog.Attr) slog.Attr {
 }
 
 func (e *environment) loadConfig() (*config.Config, error) { return config.Load(e.Config) }
-
-// open reads the config and opens the service; the caller closes it.
-func (e *environment) open(mode ingest.VaultMode) (*ingest.Service, error) {
-	cfg, err := e.loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	return ingest.Open(cfg, mode, e.log)
-}
-
-// with runs fn on the open service and closes it.
-func (e *environment) with(mode ingest.VaultMode, fn func(*ingest.Service) error) error {
-	s, err := e.open(mode)
-	if err != nil {
-		return err
-	}
-	err = fn(s)
-	if cerr := s.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("closing the vault: %w", cerr)
-	}
-	return err
-}
 
 // actor names the person who runs the command, for the audit log.
 func actor() string {

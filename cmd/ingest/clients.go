@@ -23,7 +23,7 @@ type clientListCmd struct {
 }
 
 func (c *clientListCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.Clients(ctx)
 		if err != nil {
 			return err
@@ -53,7 +53,7 @@ type clientAddCmd struct {
 }
 
 func (c *clientAddCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		added, changed, err := s.AddClient(ctx, actor(), c.Mailbox, ingest.ClientFields{Name: c.Name, Provider: c.Provider,
 			Login: c.Login, Email: c.Email, Phone: c.Phone, Lang: c.Lang, IMAPAddr: c.IMAP, UsedIn: c.UsedIn, Senders: c.Sender}, time.Now())
 		if err != nil {
@@ -87,7 +87,7 @@ func (c *clientImportCmd) Run(ctx context.Context, env *environment) error {
 		defer f.Close()
 		in = f
 	}
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		res, err := s.ImportClients(ctx, actor(), in, c.DryRun, time.Now())
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ type clientRemoveCmd struct {
 }
 
 func (c *clientRemoveCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		if err := s.RemoveClient(ctx, actor(), c.Mailbox, time.Now()); err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ type clientExportCmd struct {
 }
 
 func (c *clientExportCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		e, err := s.ExportClient(ctx, c.Mailbox)
 		if err != nil {
 			return err

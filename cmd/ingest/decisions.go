@@ -26,7 +26,7 @@ type reviewListCmd struct {
 }
 
 func (c *reviewListCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.Reviews(ctx, c.All)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ type reviewShowCmd struct {
 }
 
 func (c *reviewShowCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		item, err := s.ReviewShow(ctx, actor(), c.N, c.Reveal)
 		if err != nil {
 			return err
@@ -102,7 +102,7 @@ type reviewFileCmd struct {
 }
 
 func (c *reviewFileCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		_, data, err := s.ReviewFile(ctx, actor(), c.N, c.File)
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func (c *reviewApproveCmd) Run(ctx context.Context, env *environment) error {
 		}
 		defer typed.Wipe()
 	}
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		r, err := s.ReviewApprove(ctx, ingest.Approval{Actor: actor(), N: c.N, Candidate: c.Candidate, Typed: typed,
 			Mailbox: c.Mailbox, Login: c.Login, Expires: expires, NewClient: c.NewClient}, time.Now())
 		if err != nil {
@@ -162,7 +162,7 @@ type reviewRejectCmd struct {
 }
 
 func (c *reviewRejectCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		if err := s.ReviewReject(ctx, actor(), c.N, c.Reason, c.Tell, time.Now()); err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ type outboxListCmd struct {
 }
 
 func (c *outboxListCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.Outbox(ctx, c.All)
 		if err != nil {
 			return err
@@ -207,7 +207,7 @@ type outboxShowCmd struct {
 }
 
 func (c *outboxShowCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		if c.Receipt != "" {
 			raw, err := s.OutboxReceipt(ctx, c.N)
 			if err != nil {
@@ -230,7 +230,7 @@ type outboxRetryCmd struct {
 }
 
 func (c *outboxRetryCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error { return s.OutboxRetry(ctx, actor(), c.N) })
+	return env.with(ingest.Writing, func(s backend) error { return s.OutboxRetry(ctx, actor(), c.N) })
 }
 
 type outboxDropCmd struct {
@@ -238,5 +238,5 @@ type outboxDropCmd struct {
 }
 
 func (c *outboxDropCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error { return s.OutboxDrop(ctx, actor(), c.N) })
+	return env.with(ingest.Writing, func(s backend) error { return s.OutboxDrop(ctx, actor(), c.N) })
 }

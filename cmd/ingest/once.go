@@ -20,6 +20,7 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 	var opts ingest.RunOptions
 	opts.Warn, opts.DryRun = c.Warn, c.DryRun
 	if f, ok := env.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		opts.Asked = true // by a person, and not by a timer
 		opts.Progress = func(done, total int) {
 			fmt.Fprintf(f, "\r%d of %d messages judged", done, total)
 			if done == total {
@@ -38,7 +39,7 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 	if c.DryRun {
 		mode = ingest.Reading // a trial makes no vault
 	}
-	return env.with(mode, func(s *ingest.Service) error {
+	return env.with(mode, func(s backend) error {
 		sum, err := s.Once(ctx, opts)
 		// The summary is printed even when the pass broke off: what was done is done.
 		if perr := c.print(env, sum); err == nil {

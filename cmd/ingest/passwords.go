@@ -17,7 +17,7 @@ type statusCmd struct {
 }
 
 func (c *statusCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.Status(ctx, c.Mailbox, time.Now())
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ type getCmd struct {
 }
 
 func (c *getCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		p, err := s.Get(ctx, actor(), c.Mailbox, c.Login, time.Now())
 		if err != nil {
 			return err
@@ -87,7 +87,8 @@ func readPassword(r io.Reader) (secret.Secret, error) {
 }
 
 type setCmd struct {
-	Mailbox string `arg:"" help:"Whose password."`
+	Mailbox string `arg:"" optional:"" help:"Whose password."`
+	Inbox   bool   `help:"The password of the studio's own inbox."`
 	Login   string `help:"Which login, where it is not the client's usual one."`
 	Expires string `help:"Last day on which it is valid (YYYY-MM-DD)." placeholder:"DATE"`
 	Source  string `help:"How it came: phone, letter…" placeholder:"TEXT"`
@@ -99,18 +100,38 @@ func (c *setCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	if c.Inbox == (c.Mailbox != "") {
+		return &ingest.Error{Class: ingest.Usage, Msg: "say whose password it is", Hint: "a mailbox, or --inbox for the studio's own"}
+	}
 	password, err := readPassword(env.stdin)
 	if err != nil {
 		return err
 	}
 	defer password.Wipe()
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	if c.Inbox {
+		return c.setInbox(ctx, env, password, expires)
+	}
+	return env.with(ingest.Writing, func(s backend) error {
 		r, err := s.Set(ctx, ingest.SetRequest{Actor: actor(), Mailbox: c.Mailbox, Login: c.Login, Expires: expires,
 			Source: c.Source, Secret: password}, time.Now())
 		if err != nil {
 			return err
 		}
 		return printSet(env, c.JSON, r)
+	})
+}
+
+func (c *setCmd) setInbox(ctx context.Context, env *environment, password secret.Secret, expires time.Time) error {
+	return env.with(ingest.Writing, func(s backend) error {
+		r, err := s.SetInbox(ctx, ingest.SetInboxRequest{Actor: actor(), Expires: expires, Secret: password}, time.Now())
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(env.stdout, r)
+		}
+		_, err = fmt.Fprintf(env.stdout, "%s: %s, valid until %s\n", r.Username, r.State, r.ExpiresAt)
+		return err
 	})
 }
 
@@ -130,7 +151,7 @@ type useCmd struct {
 }
 
 func (c *useCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		r, err := s.Use(ctx, actor(), c.Mailbox, c.Login, c.Version, time.Now())
 		if err != nil {
 			return err
@@ -156,7 +177,7 @@ type historyCmd struct {
 }
 
 func (c *historyCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.History(ctx, c.Mailbox)
 		if err != nil {
 			return err
@@ -186,7 +207,7 @@ func (c *dueCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.Due(ctx, time.Now(), on)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ type profileCmd struct {
 }
 
 func (c *profileCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		p, err := s.Profile(ctx, c.Mailbox, c.Login, env.program())
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ type reportCmd struct {
 }
 
 func (c *reportCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Writing, func(s *ingest.Service) error {
+	return env.with(ingest.Writing, func(s backend) error {
 		r, err := s.ReportRefused(ctx, actor(), c.Mailbox, c.Login, time.Now())
 		if err != nil {
 			return err

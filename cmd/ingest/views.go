@@ -12,7 +12,7 @@ import (
 type calendarCmd struct{}
 
 func (calendarCmd) Run(ctx context.Context, env *environment) error {
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		return s.Calendar(ctx, env.stdout, time.Now())
 	})
 }
@@ -27,7 +27,7 @@ func (c *outboxPreviewCmd) Run(env *environment) error {
 		_, err := fmt.Fprintln(env.stdout, strings.Join(ingest.PreviewKinds(), "\n"))
 		return err
 	}
-	return env.with(ingest.Reading, func(s *ingest.Service) error {
+	return env.with(ingest.Reading, func(s backend) error {
 		subject, text, err := s.Preview(c.Kind, c.Lang, time.Now())
 		if err != nil {
 			return err

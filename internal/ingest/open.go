@@ -30,27 +30,35 @@ const (
 // Open opens all that a configuration names and puts a Service together. Its
 // errors are of class BadConfig or NoVault and carry a hint.
 func Open(cfg *config.Config, mode VaultMode, log *slog.Logger) (*Service, error) {
-	providers, err := Providers(cfg)
+	o, err := assemble(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := fillHosts(cfg, providers); err != nil {
+	if o.Vault, err = OpenVault(cfg, mode); err != nil {
 		return nil, err
 	}
-	trust, err := OpenTrust(cfg)
-	if err != nil {
-		return nil, err
+	return New(o), nil
+}
+
+// assemble opens what a configuration names but the vault.
+func assemble(cfg *config.Config, log *slog.Logger) (Options, error) {
+	o := Options{Config: cfg, Log: log}
+	var err error
+	if o.Providers, err = Providers(cfg); err != nil {
+		return o, err
 	}
-	templates, err := notify.LoadTemplates(cfg.Studio.TemplatesDir)
+	if err = fillHosts(cfg, o.Providers); err != nil {
+		return o, err
+	}
+	if o.Trust, err = OpenTrust(cfg); err != nil {
+		return o, err
+	}
+	o.Templates, err = notify.LoadTemplates(cfg.Studio.TemplatesDir)
 	if err != nil {
-		return nil, &Error{Class: BadConfig, Msg: "reading the message templates", Err: err,
+		return o, &Error{Class: BadConfig, Msg: "reading the message templates", Err: err,
 			Hint: "mend the file named, or remove it from studio.templates_dir to get the built-in text"}
 	}
-	v, err := OpenVault(cfg, mode)
-	if err != nil {
-		return nil, err
-	}
-	return New(Options{Config: cfg, Vault: v, Trust: trust, Providers: providers, Templates: templates, Log: log}), nil
+	return o, nil
 }
 
 // Providers is the built-in table with what the configuration adds.

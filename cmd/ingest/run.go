@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/vault"
+	"pec-ingest/internal/web"
+)
+
+type runCmd struct{}
+
+// daemon is the running service: what answers on the socket, and the loop.
+type daemon struct {
+	env     *environment
+	manager *manager
+	service atomic.Pointer[ingest.Service] // another one after a reload
+	cfg     *config.Config
+	socket  *web.Server
+}
+
+// Run is the daemon until SIGTERM or SIGINT ends ctx; SIGHUP reads the
+// configuration anew.
+func (runCmd) Run(ctx context.Context, env *environment) (err error) {
+	// Passwords are in this process's memory: no core dump, no debugger.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	// Before anything slow: until it is caught, SIGHUP ends the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	d := &daemon{env: env, manager: newManager()}
+	if d.cfg, err = env.loadConfig(); err != nil {
+		return err
+	}
+	first, err := openHere(d.cfg, ingest.Writing, env)
+	if err != nil {
+		return secondDaemon(d.cfg, err)
+	}
+	d.service.Store(first)
+	if err := d.listen(); err != nil {
+		return errors.Join(err, first.Close())
+	}
+	env.log.Info("the service has started", "event", "service.started", "version", versionOf(), "socket", d.cfg.Web.Socket, "pid", os.Getpid())
+	wctx, stopWatchdog := context.WithCancel(context.Background())
+	go d.manager.watchdog(wctx, func(ctx context.Context) bool { return d.service.Load().Alive(ctx) })
+	hung := d.loop(ctx, hangup)
+	stopWatchdog()
+	closeCtx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	err = d.socket.Close(closeCtx)
+	if hung != nil {
+		return errors.Join(hung, err) // the vault's transactions are whole or not there at all
+	}
+	err = errors.Join(err, d.service.Load().Close())
+	env.log.Info("the service has stopped", "event", "service.stopped")
+	return err
+}
+
+// secondDaemon says so when the vault is locked because a daemon runs.
+func secondDaemon(cfg *config.Config, err error) error {
+	if !errors.Is(err, vault.ErrLocked) {
+		return err
+	}
+	if r, _ := dialDaemon(cfg); r != nil {
+		r.close()
+		return &ingest.Error{Class: ingest.NoVault, Msg: "a service runs on this vault already, and answers on " + cfg.Web.Socket, Err: err,
+			Hint: "`ingest status` asks it; `systemctl restart pec-ingest` starts it anew"}
+	}
+	return err
+}
+
+func (d *daemon) listen() error {
+	access, err := access(d.cfg)
+	if err != nil {
+		return err
+	}
+	table := endpoints(d.service.Load)
+	list := make([]web.Endpoint, 0, len(table))
+	for _, e := range table {
+		list = append(list, e.Endpoint)
+	}
+	d.socket, err = web.Listen(web.Options{Path: d.cfg.Web.Socket, Access: access, Endpoints: list, Problem: problemOf,
+		Refused: d.refused, Log: d.env.log})
+	if err != nil {
+		hint := "web.socket must be in a folder that the service may write to"
+		if errors.Is(err, web.ErrInUse) {
+			hint = "another service answers there: give each its own web.socket"
+		}
+		return &ingest.Error{Msg: "web.socket", Err: err, Hint: hint}
+	}
+	return nil
+}
+
+func access(cfg *config.Config) (web.Access, error) {
+	a, err := web.NewAccess(cfg.Web.Readers, cfg.Web.Admins)
+	if err != nil {
+		return a, &ingest.Error{Class: ingest.BadConfig, Msg: cfg.Path + ": web.readers and web.admins", Err: err,
+			Hint: "groups of this machine (`getent group`); make one with `groupadd`"}
+	}
+	return a, nil
+}
+
+// refused writes into the audit log that somebody asked without the right.
+func (d *daemon) refused(c web.Caller, endpoint string, count int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	d.env.log.Warn("a caller was refused", "event", "socket.refused", "actor", c.Actor(), "endpoint", endpoint, "count", count,
+		"hint", "web.readers and web.admins name the groups that may call")
+	if err := d.service.Load().AuditRefused(ctx, c.Actor(), endpoint, count); err != nil {
+		d.env.log.Error("the refusal can't be recorded", "event", "socket.error", "err", err)
+	}
+}
+
+// loop runs the service until ctx ends, changing over to a new configuration
+// at each hangup. What it returns is ErrHung or nil.
+func (d *daemon) loop(ctx context.Context, hangup <-chan os.Signal) error {
+	ready := func() { d.manager.tell("READY=1") }
+	for {
+		run, stop := context.WithCancel(ctx)
+		s, done := d.service.Load(), make(chan error, 1)
+		go func() {
+			done <- s.Run(run, ingest.Hooks{Ready: ready, Changed: func(st ingest.DaemonState) { d.manager.setStatus(st.Line()) }})
+		}()
+		var next *ingest.Service
+		for next == nil && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+				d.manager.tell("STOPPING=1")
+				d.env.log.Info("stopping", "event", "service.stopping")
+			case <-hangup:
+				d.manager.reloading()
+				next = d.reload()
+				if next == nil {
+					d.manager.tell("READY=1")
+				}
+			}
+		}
+		stop()
+		if err := <-done; err != nil || next == nil || ctx.Err() != nil {
+			return err
+		}
+		d.service.Store(next)
+		d.manager.tell("READY=1")
+		ready = nil
+		d.env.log.Info("the new configuration is in use", "event", "config.reloaded")
+	}
+}
+
+// reload makes a service of the configuration as it is now; nil where that is
+// bad: then the old one stays.
+func (d *daemon) reload() *ingest.Service {
+	keep := func(err error) *ingest.Service {
+		d.env.log.Error("the new configuration is not used; the service goes on with the old one", "event", "config.refused",
+			"err", err, "hint", "mend it, then `systemctl reload pec-ingest`; "+ingest.HintOf(err))
+		return nil
+	}
+	cfg, err := d.env.loadConfig()
+	if err != nil {
+		return keep(err)
+	}
+	a, err := access(cfg)
+	if err != nil {
+		return keep(err)
+	}
+	next, err := d.service.Load().Renew(cfg)
+	if err != nil {
+		return keep(err)
+	}
+	if cfg.Web.Socket != d.cfg.Web.Socket || cfg.Web.Listen != d.cfg.Web.Listen {
+		d.env.log.Warn("web.socket and web.listen change with the next restart only", "event", "config.restart_needed")
+	}
+	if err := d.socket.SetAccess(a); err != nil {
+		return keep(err)
+	}
+	d.cfg = cfg
+	return next
+}

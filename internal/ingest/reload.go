@@ -1,0 +1,36 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/vault"
+)
+
+// Renew puts a Service for a changed configuration together, on the same open
+// vault. The old one goes on as it is; of the two only one may Run, and only
+// the last is to be closed. An error leaves the old one the one that counts.
+//
+// What belongs to the open vault can't change: that takes a restart.
+func (s *Service) Renew(cfg *config.Config) (*Service, error) {
+	if cfg.Vault != s.cfg.Vault {
+		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [vault] has changed", Hint: "restart the service to use another vault or other keys"}
+	}
+	next, err := assemble(cfg, s.log)
+	if err != nil {
+		return nil, err
+	}
+	next.Vault = s.vault
+	n := New(next)
+	n.daemon.marks = s.daemon.marks
+	return n, nil
+}
+
+// AuditRefused records that somebody asked for what he may not have; count is
+// how often since the last such entry.
+func (s *Service) AuditRefused(ctx context.Context, actor, what string, count int) error {
+	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "socket.refused", Detail: fmt.Sprintf("asked for %s, %d times", what, count)})
+	})
+}
