@@ -43,12 +43,12 @@ func (t *Trust) identify(s *signature) *identity {
 	t.mu.Lock()
 	known := t.cache[place]
 	t.mu.Unlock()
-	if known != nil && bytes.Equal(known.issuer, s.issuer) && known.serial.Cmp(s.serial) == 0 && bytes.Equal(known.certs, s.certs) {
+	if known != nil && bytes.Equal(known.issuer, s.issuer) && bytes.Equal(known.serial, s.serial) && bytes.Equal(known.certs, s.certs) {
 		return known.identity
 	}
 	id := t.newIdentity(s)
 	if len(s.certs) <= maxCachedCertsLen {
-		entry := &cached{certs: bytes.Clone(s.certs), issuer: bytes.Clone(s.issuer), serial: s.serial, identity: id}
+		entry := &cached{certs: bytes.Clone(s.certs), issuer: bytes.Clone(s.issuer), serial: bytes.Clone(s.serial), identity: id}
 		t.mu.Lock()
 		if len(t.cache) >= maxCachedSets {
 			clear(t.cache)
@@ -61,9 +61,8 @@ func (t *Trust) identify(s *signature) *identity {
 
 // cached is an identity and what it was found from.
 type cached struct {
-	certs, issuer []byte
-	serial        *big.Int
-	identity      *identity
+	certs, issuer, serial []byte
+	identity              *identity
 }
 
 func (t *Trust) newIdentity(s *signature) *identity {
@@ -73,8 +72,13 @@ func (t *Trust) newIdentity(s *signature) *identity {
 	if !ok {
 		return id
 	}
+	serial := new(big.Int)
+	number := cryptobyte.String(appendValue(nil, uint8(cbasn1.INTEGER), s.serial))
+	if !number.ReadASN1Integer(serial) {
+		return id
+	}
 	for _, c := range carried {
-		if bytes.Equal(c.RawIssuer, s.issuer) && c.SerialNumber.Cmp(s.serial) == 0 {
+		if bytes.Equal(c.RawIssuer, s.issuer) && c.SerialNumber.Cmp(serial) == 0 {
 			id.leaf = c
 			break
 		}

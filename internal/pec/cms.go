@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
-	"math/big"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -21,7 +20,7 @@ const maxCMSBytes = 1 << 20
 type signature struct {
 	certs      []byte // contents of the certificates field
 	issuer     []byte // DER of the signer's issuer name
-	serial     *big.Int
+	serial     []byte // DER content of its number
 	digest     crypto.Hash
 	algorithm  x509.SignatureAlgorithm
 	signed     []byte // DER of the signed attributes as SET OF; nil when absent
@@ -29,43 +28,53 @@ type signature struct {
 	value      []byte
 }
 
+// oid is the DER content of an object identifier. Comparing these is cheaper
+// than decoding each one that a message holds.
+func oid(arcs ...int) string {
+	der, err := asn1.Marshal(asn1.ObjectIdentifier(arcs))
+	if err != nil || len(der) < 3 || int(der[1]) != len(der)-2 {
+		panic("pec: bad object identifier in a table")
+	}
+	return string(der[2:])
+}
+
 var (
-	oidSignedData    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
-	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
-	oidContentType   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
-	oidMessageDigest = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
+	oidSignedData    = oid(1, 2, 840, 113549, 1, 7, 2)
+	oidData          = oid(1, 2, 840, 113549, 1, 7, 1)
+	oidContentType   = oid(1, 2, 840, 113549, 1, 9, 3)
+	oidMessageDigest = oid(1, 2, 840, 113549, 1, 9, 4)
 )
 
 var digests = []struct {
-	oid  asn1.ObjectIdentifier
+	oid  string
 	hash crypto.Hash
 }{
-	{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, crypto.SHA1},
-	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, crypto.SHA256},
-	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, crypto.SHA384},
-	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, crypto.SHA512},
+	{oid(1, 3, 14, 3, 2, 26), crypto.SHA1},
+	{oid(2, 16, 840, 1, 101, 3, 4, 2, 1), crypto.SHA256},
+	{oid(2, 16, 840, 1, 101, 3, 4, 2, 2), crypto.SHA384},
+	{oid(2, 16, 840, 1, 101, 3, 4, 2, 3), crypto.SHA512},
 }
 
 // algorithms maps a signature algorithm and the digest beside it to what
 // crypto/x509 calls the pair. rsaEncryption says nothing about the digest; all
 // others must name the same one.
 var algorithms = []struct {
-	oid    asn1.ObjectIdentifier
+	oid    string
 	digest crypto.Hash
 	alg    x509.SignatureAlgorithm
 }{
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, crypto.SHA1, x509.SHA1WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, crypto.SHA256, x509.SHA256WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, crypto.SHA384, x509.SHA384WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, crypto.SHA512, x509.SHA512WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}, crypto.SHA1, x509.SHA1WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, crypto.SHA256, x509.SHA256WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 12}, crypto.SHA384, x509.SHA384WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}, crypto.SHA512, x509.SHA512WithRSA},
-	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}, crypto.SHA1, x509.ECDSAWithSHA1},
-	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}, crypto.SHA256, x509.ECDSAWithSHA256},
-	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}, crypto.SHA384, x509.ECDSAWithSHA384},
-	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}, crypto.SHA512, x509.ECDSAWithSHA512},
+	{oid(1, 2, 840, 113549, 1, 1, 1), crypto.SHA1, x509.SHA1WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 1), crypto.SHA256, x509.SHA256WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 1), crypto.SHA384, x509.SHA384WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 1), crypto.SHA512, x509.SHA512WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 5), crypto.SHA1, x509.SHA1WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 11), crypto.SHA256, x509.SHA256WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 12), crypto.SHA384, x509.SHA384WithRSA},
+	{oid(1, 2, 840, 113549, 1, 1, 13), crypto.SHA512, x509.SHA512WithRSA},
+	{oid(1, 2, 840, 10045, 4, 1), crypto.SHA1, x509.ECDSAWithSHA1},
+	{oid(1, 2, 840, 10045, 4, 3, 2), crypto.SHA256, x509.ECDSAWithSHA256},
+	{oid(1, 2, 840, 10045, 4, 3, 3), crypto.SHA384, x509.ECDSAWithSHA384},
+	{oid(1, 2, 840, 10045, 4, 3, 4), crypto.SHA512, x509.ECDSAWithSHA512},
 }
 
 // Why not the pkcs7 library alone: it refuses a message whose claimed signing
@@ -91,20 +100,20 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 
 	input := cryptobyte.String(der)
 	var info, explicit, sd, digestSet, content, certs, signers cryptobyte.String
-	var oid asn1.ObjectIdentifier
+	var contentType cryptobyte.String
 	var version int64
 	var hasCerts, hasSKI bool
 	if !input.ReadASN1(&info, cbasn1.SEQUENCE) || !input.Empty() ||
-		!info.ReadASN1ObjectIdentifier(&oid) || !oid.Equal(oidSignedData) ||
+		!readOID(&info, &contentType) || string(contentType) != oidSignedData ||
 		!info.ReadASN1(&explicit, cbasn1.Tag(0).Constructed().ContextSpecific()) || !info.Empty() ||
 		!explicit.ReadASN1(&sd, cbasn1.SEQUENCE) || !explicit.Empty() {
 		return bad("no SignedData")
 	}
 	if !sd.ReadASN1Integer(&version) || !sd.ReadASN1(&digestSet, cbasn1.SET) ||
-		!sd.ReadASN1(&content, cbasn1.SEQUENCE) || !content.ReadASN1ObjectIdentifier(&oid) {
+		!sd.ReadASN1(&content, cbasn1.SEQUENCE) || !readOID(&content, &contentType) {
 		return bad("no content info")
 	}
-	if !oid.Equal(oidData) {
+	if string(contentType) != oidData {
 		return bad("content type is not data")
 	}
 	if !content.Empty() {
@@ -123,7 +132,7 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 		return bad("more than one signer")
 	}
 
-	s := &signature{certs: certs, serial: new(big.Int)}
+	s := &signature{certs: certs}
 	if !si.ReadASN1Integer(&version) {
 		return bad("no version")
 	}
@@ -132,22 +141,22 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 	if hasSKI {
 		return nil, refuse(ReasonUnsupportedSignature, "signer is named by its key identifier")
 	}
-	var sid, issuer, digestAlg, attrs, signAlg cryptobyte.String
+	var sid, issuer, serial, digestAlg, attrs, signAlg cryptobyte.String
 	if !si.ReadASN1(&sid, cbasn1.SEQUENCE) || !sid.ReadASN1Element(&issuer, cbasn1.SEQUENCE) ||
-		!sid.ReadASN1Integer(s.serial) || !sid.Empty() {
+		!sid.ReadASN1(&serial, cbasn1.INTEGER) || !sid.Empty() {
 		return bad("no issuer and serial number")
 	}
-	s.issuer = issuer
-	var digestOID, signOID asn1.ObjectIdentifier
+	s.issuer, s.serial = issuer, serial
+	var digestOID, signOID cryptobyte.String
 	var hasAttrs bool
 	attrsTag := cbasn1.Tag(0).Constructed().ContextSpecific()
-	if !si.ReadASN1(&digestAlg, cbasn1.SEQUENCE) || !digestAlg.ReadASN1ObjectIdentifier(&digestOID) {
+	if !si.ReadASN1(&digestAlg, cbasn1.SEQUENCE) || !readOID(&digestAlg, &digestOID) {
 		return bad("no digest algorithm")
 	}
 	if hasAttrs = si.PeekASN1Tag(attrsTag); hasAttrs && !si.ReadASN1Element(&attrs, attrsTag) {
 		return bad("bad signed attributes")
 	}
-	if !si.ReadASN1(&signAlg, cbasn1.SEQUENCE) || !signAlg.ReadASN1ObjectIdentifier(&signOID) ||
+	if !si.ReadASN1(&signAlg, cbasn1.SEQUENCE) || !readOID(&signAlg, &signOID) ||
 		!si.ReadASN1Bytes(&s.value, cbasn1.OCTET_STRING) ||
 		!si.SkipOptionalASN1(cbasn1.Tag(1).Constructed().ContextSpecific()) || !si.Empty() {
 		return bad("no signature value")
@@ -164,7 +173,7 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 		s.signed[0] = 0x31
 	}
 	for _, d := range digests {
-		if d.oid.Equal(digestOID) {
+		if d.oid == string(digestOID) {
 			s.digest = d.hash
 		}
 	}
@@ -177,7 +186,7 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 		return bad("digest algorithm is not announced")
 	}
 	for _, a := range algorithms {
-		if a.oid.Equal(signOID) && a.digest == s.digest {
+		if a.oid == string(signOID) && a.digest == s.digest {
 			s.algorithm = a.alg
 		}
 	}
@@ -185,14 +194,17 @@ func parseSignature(raw []byte) (*signature, *refusal) {
 	return s, nil
 }
 
-func listsAlgorithm(set cryptobyte.String, want asn1.ObjectIdentifier) bool {
+func readOID(from, to *cryptobyte.String) bool {
+	return from.ReadASN1(to, cbasn1.OBJECT_IDENTIFIER)
+}
+
+func listsAlgorithm(set, want cryptobyte.String) bool {
 	for !set.Empty() {
-		var alg cryptobyte.String
-		var oid asn1.ObjectIdentifier
-		if !set.ReadASN1(&alg, cbasn1.SEQUENCE) || !alg.ReadASN1ObjectIdentifier(&oid) {
+		var alg, id cryptobyte.String
+		if !set.ReadASN1(&alg, cbasn1.SEQUENCE) || !readOID(&alg, &id) {
 			return false
 		}
-		if oid.Equal(want) {
+		if bytes.Equal(id, want) {
 			return true
 		}
 	}
@@ -208,20 +220,18 @@ func readAttributes(element cryptobyte.String) (sum []byte, ok bool) {
 	}
 	types, sums := 0, 0
 	for !set.Empty() {
-		var attr, values cryptobyte.String
-		var oid asn1.ObjectIdentifier
-		if !set.ReadASN1(&attr, cbasn1.SEQUENCE) || !attr.ReadASN1ObjectIdentifier(&oid) ||
+		var attr, values, id, value cryptobyte.String
+		if !set.ReadASN1(&attr, cbasn1.SEQUENCE) || !readOID(&attr, &id) ||
 			!attr.ReadASN1(&values, cbasn1.SET) || !attr.Empty() {
 			return nil, false
 		}
 		switch {
-		case oid.Equal(oidContentType):
-			var value asn1.ObjectIdentifier
-			if !values.ReadASN1ObjectIdentifier(&value) || !values.Empty() || !value.Equal(oidData) {
+		case string(id) == oidContentType:
+			if !readOID(&values, &value) || !values.Empty() || string(value) != oidData {
 				return nil, false
 			}
 			types++
-		case oid.Equal(oidMessageDigest):
+		case string(id) == oidMessageDigest:
 			if !values.ReadASN1Bytes(&sum, cbasn1.OCTET_STRING) || !values.Empty() {
 				return nil, false
 			}

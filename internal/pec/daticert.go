@@ -3,6 +3,7 @@ package pec
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,15 +38,18 @@ var (
 	failureTypes   = []string{"nessuno", "no-dest", "no-dominio", "virus", "altro"}
 )
 
-// How often each child may stand: "1", "?", "*" or "+", as in the DTD.
+// childRule says how often a child may stand: "1", "?", "*" or "+", as in the
+// DTD.
+type childRule struct{ name, count string }
+
 var (
-	dtdRoot = map[string]string{"intestazione": "1", "dati": "1"}
-	dtdHead = map[string]string{"mittente": "1", "destinatari": "+", "risposte": "1", "oggetto": "?"}
-	dtdData = map[string]string{
-		"gestore-emittente": "1", "data": "1", "identificativo": "1", "msgid": "?",
-		"ricevuta": "?", "consegna": "?", "ricezione": "*", "errore-esteso": "?",
+	dtdRoot = []childRule{{"intestazione", "1"}, {"dati", "1"}}
+	dtdHead = []childRule{{"mittente", "1"}, {"destinatari", "+"}, {"risposte", "1"}, {"oggetto", "?"}}
+	dtdData = []childRule{
+		{"gestore-emittente", "1"}, {"data", "1"}, {"identificativo", "1"}, {"msgid", "?"},
+		{"ricevuta", "?"}, {"consegna", "?"}, {"ricezione", "*"}, {"errore-esteso", "?"},
 	}
-	dtdMoment = map[string]string{"giorno": "1", "ora": "1"}
+	dtdMoment = []childRule{{"giorno", "1"}, {"ora", "1"}}
 )
 
 // parseDaticert reads certification data and holds it to the DTD: each element
@@ -62,15 +66,20 @@ func parseDaticert(b []byte) (*daticert, error) {
 		return nil, fmt.Errorf("%w: root element is not postacert", errDaticert)
 	}
 	r := dtdReader{}
-	d := &daticert{failure: "nessuno"}
-	r.attributes(root, map[string]*string{"tipo": &d.kind, "errore": &d.failure})
+	d := &daticert{}
+	r.attributes(root, "tipo", "errore")
+	d.kind = root.attribute("tipo", "")
+	d.failure = root.attribute("errore", "nessuno")
 	r.oneOf(d.failure, failureTypes)
-	top := r.children(root, dtdRoot)
-	if r.err != nil {
-		return nil, r.err
+	r.children(root, dtdRoot)
+	for _, e := range root.children {
+		switch e.name {
+		case "intestazione":
+			d.readHead(&r, e)
+		case "dati":
+			d.readData(&r, e)
+		}
 	}
-	d.readHead(&r, top["intestazione"][0])
-	d.readData(&r, top["dati"][0])
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -81,50 +90,73 @@ func parseDaticert(b []byte) (*daticert, error) {
 }
 
 func (d *daticert) readHead(r *dtdReader, e *element) {
-	r.attributes(e, nil)
-	c := r.children(e, dtdHead)
-	d.sender = r.text(c["mittente"])
-	d.replyTo = r.text(c["risposte"])
-	d.subject = r.text(c["oggetto"])
-	for _, to := range c["destinatari"] {
-		rcpt := Recipient{Type: "certificato"}
-		r.attributes(to, map[string]*string{"tipo": &rcpt.Type})
-		r.oneOf(rcpt.Type, recipientTypes)
-		r.leaf(to)
-		rcpt.Address = to.text
-		d.recipients = append(d.recipients, rcpt)
+	r.attributes(e)
+	r.children(e, dtdHead)
+	for _, c := range e.children {
+		switch c.name {
+		case "mittente":
+			d.sender = r.text(c)
+		case "risposte":
+			d.replyTo = r.text(c)
+		case "oggetto":
+			d.subject = r.text(c)
+		case "destinatari":
+			r.attributes(c, "tipo")
+			rcpt := Recipient{Address: r.leaf(c), Type: c.attribute("tipo", "certificato")}
+			r.oneOf(rcpt.Type, recipientTypes)
+			d.recipients = append(d.recipients, rcpt)
+		}
 	}
 }
 
 func (d *daticert) readData(r *dtdReader, e *element) {
-	r.attributes(e, nil)
-	c := r.children(e, dtdData)
-	d.provider = r.text(c["gestore-emittente"])
-	d.id = stripBrackets(r.text(c["identificativo"]))
-	d.msgid = r.text(c["msgid"])
-	d.delivery = r.text(c["consegna"])
-	d.extended = r.text(c["errore-esteso"])
-	for _, t := range c["ricezione"] {
-		r.attributes(t, nil)
-		r.leaf(t)
-		d.taken = append(d.taken, t.text)
-	}
-	for _, t := range c["ricevuta"] {
-		r.attributes(t, map[string]*string{"tipo": &d.receipt})
-		r.oneOf(d.receipt, receiptTypes)
-		if t.text != "" || len(t.children) > 0 {
-			r.fail("ricevuta is not empty")
+	r.attributes(e)
+	r.children(e, dtdData)
+	for _, c := range e.children {
+		switch c.name {
+		case "gestore-emittente":
+			d.provider = r.text(c)
+		case "identificativo":
+			d.id = stripBrackets(r.text(c))
+		case "msgid":
+			d.msgid = r.text(c)
+		case "consegna":
+			d.delivery = r.text(c)
+		case "errore-esteso":
+			d.extended = r.text(c)
+		case "ricezione":
+			d.taken = append(d.taken, r.text(c))
+		case "ricevuta":
+			r.attributes(c, "tipo")
+			d.receipt = c.attribute("tipo", "")
+			r.oneOf(d.receipt, receiptTypes)
+			if r.leaf(c) != "" {
+				r.fail("ricevuta is not empty")
+			}
+		case "data":
+			d.readMoment(r, c)
 		}
 	}
-	for _, t := range c["data"] {
-		r.attributes(t, map[string]*string{"zona": &d.zone})
-		day := r.children(t, dtdMoment)
-		at, ok := parseMoment(r.text(day["giorno"]), r.text(day["ora"]), d.zone)
-		if !ok {
-			r.fail("date, time or zone can't be read")
+}
+
+func (d *daticert) readMoment(r *dtdReader, e *element) {
+	r.attributes(e, "zona")
+	r.children(e, dtdMoment)
+	d.zone = e.attribute("zona", "")
+	day, clock := "", ""
+	for _, c := range e.children {
+		switch c.name {
+		case "giorno":
+			day = r.text(c)
+		case "ora":
+			clock = r.text(c)
 		}
-		d.sentAt = at
 	}
+	at, ok := parseMoment(day, clock, d.zone)
+	if !ok {
+		r.fail("date, time or zone can't be read")
+	}
+	d.sentAt = at
 }
 
 // dtdReader keeps the first error, so that the rules read like the DTD.
@@ -136,63 +168,62 @@ func (r *dtdReader) fail(what string) {
 	}
 }
 
-// attributes stores the attributes that an element may have.
-func (r *dtdReader) attributes(e *element, known map[string]*string) {
+// attributes checks that an element has no others than these.
+func (r *dtdReader) attributes(e *element, known ...string) {
 	for _, a := range e.attrs {
-		to, ok := known[a.name]
-		if !ok {
+		if !slices.Contains(known, a.name) {
 			r.fail("attribute that " + e.name + " does not have")
-			continue
 		}
-		*to = a.value
 	}
+}
+
+func (e *element) attribute(name, byDefault string) string {
+	if value, ok := lookup(e.attrs, name); ok {
+		return value
+	}
+	return byDefault
 }
 
 func (r *dtdReader) oneOf(value string, allowed []string) {
-	for _, a := range allowed {
-		if value == a {
-			return
-		}
+	if !slices.Contains(allowed, value) {
+		r.fail("attribute value outside its list")
 	}
-	r.fail("attribute value outside its list")
 }
 
-// children sorts the children of e by name and checks how many there are:
-// "1", "?", "*" or "+".
-func (r *dtdReader) children(e *element, counts map[string]string) map[string][]*element {
+// children checks which children an element has, and how many of each.
+func (r *dtdReader) children(e *element, rules []childRule) {
 	if e.text != "" {
 		r.fail("text in " + e.name)
 	}
-	found := map[string][]*element{}
-	for _, c := range e.children {
-		if _, ok := counts[c.name]; !ok {
-			r.fail("element that " + e.name + " does not have")
+	known := 0
+	for _, rule := range rules {
+		n := 0
+		for _, c := range e.children {
+			if c.name == rule.name {
+				n++
+			}
 		}
-		found[c.name] = append(found[c.name], c)
-	}
-	for name, count := range counts {
-		n := len(found[name])
-		if n == 0 && (count == "1" || count == "+") || n > 1 && (count == "1" || count == "?") {
-			r.fail(fmt.Sprintf("%s occurs %d times", name, n))
+		known += n
+		if n == 0 && (rule.count == "1" || rule.count == "+") || n > 1 && (rule.count == "1" || rule.count == "?") {
+			r.fail(fmt.Sprintf("%s occurs %d times", rule.name, n))
 		}
 	}
-	return found
+	if known < len(e.children) {
+		r.fail("element that " + e.name + " does not have")
+	}
 }
 
-// text is the value of the only element in list, "" when there is none.
-func (r *dtdReader) text(list []*element) string {
-	if len(list) == 0 {
-		return ""
-	}
-	r.attributes(list[0], nil)
-	r.leaf(list[0])
-	return list[0].text
+// text is the value of an element without attributes, leaf that of any.
+func (r *dtdReader) text(e *element) string {
+	r.attributes(e)
+	return r.leaf(e)
 }
 
-func (r *dtdReader) leaf(e *element) {
+func (r *dtdReader) leaf(e *element) string {
 	if len(e.children) > 0 || e.comments {
 		r.fail("element or comment inside " + e.name)
 	}
+	return e.text
 }
 
 // parseMoment reads dd/mm/yyyy, hh:mm:ss and a zone +hhmm, which real

@@ -51,9 +51,9 @@ func parseInnerHeader(raw []byte) (h header, body []byte, err error) {
 func scanHeader(raw []byte, maxBytes int, strict bool) (h header, body []byte, err error) {
 	rest := raw
 	offset := 0
-	valueStart := 0                // of the newest field, in raw
-	h.fields = make([]field, 0, 4) // a part has three or four
-	if maxBytes == maxHeaderBytes {
+	valueStart := 0                           // of the newest field, in raw
+	h.fields = make([]field, 0, 4)            // a part has three or four
+	if strict && maxBytes == maxHeaderBytes { // an envelope a dozen or two
 		h.fields = make([]field, 0, 24)
 	}
 	for first := true; len(rest) > 0; first = false {

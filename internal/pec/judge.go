@@ -61,7 +61,7 @@ func (e *examination) run(raw []byte) *refusal {
 	if r := checkOuter(outer); r != nil {
 		return r
 	}
-	if !claimsPEC(outer) {
+	if !claimsPEC(outer, j.Kind) {
 		if looksREM(outer, body) {
 			j.Kind = KindREM
 			return refuse(ReasonNotPEC, "registered mail of the ETSI kind")

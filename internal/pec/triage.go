@@ -62,8 +62,8 @@ func kindOf(h header) Kind {
 
 // claimsPEC tells whether the header makes the message PEC. Values of
 // X-Ricevuta are not a closed list; those of X-Trasporto are.
-func claimsPEC(h header) bool {
-	switch kindOf(h) {
+func claimsPEC(h header, kind Kind) bool {
+	switch kind {
 	case KindEnvelope, KindAnomaly:
 		return true
 	}

@@ -315,6 +315,9 @@ func (p *xmlParser) content(e *element, depth int) error {
 			if err != nil {
 				return err
 			}
+			if e.children == nil {
+				e.children = make([]*element, 0, 8)
+			}
 			e.children = append(e.children, child)
 		default:
 			end := bytes.IndexByte(p.s[p.i:], '<')
