@@ -31,6 +31,7 @@ type Session struct {
 
 	searched  uint32 // UIDs below were there for the last Search; 0: none yet
 	examined  bool   // the folder is open, read-only
+	noIdle    bool   // the server has refused IDLE
 	mailbox   Mailbox
 	meta      map[uint32]meta  // of messages seen since the folder was opened
 	odd       map[uint32]int64 // lengths of bodies that differ from RFC822.SIZE

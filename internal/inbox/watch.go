@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -71,11 +72,17 @@ func (s *Session) startIdle(ctx context.Context) (stop func() error, err error) 
 		if err := s.reading(); err != nil {
 			return err
 		}
-		if !s.caps.Has(imap.CapIdle) {
-			stop = func() error { return s.imap.Noop().Wait() }
+		stop = func() error { return s.imap.Noop().Wait() }
+		if s.noIdle || !s.caps.Has(imap.CapIdle) {
 			return nil
 		}
 		idle, err := s.imap.Idle()
+		var ie *imap.Error
+		if errors.As(err, &ie) {
+			s.noIdle = true // it offers IDLE and refuses it: polling is left
+			s.c.Logger.Warn("server refuses IDLE, polling only", "event", "inbox.no_idle")
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -128,6 +128,48 @@ func TestWatchWithoutIdle(t *testing.T) {
 	}
 }
 
+// A server that offers IDLE and refuses it is polled, on the same session.
+func TestIdleRefused(t *testing.T) {
+	for _, answer := range []string{"TAG NO not for you\r\n", "TAG BAD what\r\n"} {
+		f := &fake{script: on(map[string]string{"IDLE": answer})}
+		s, err := talk(t, f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := await(t, watching(t.Context(), s, 20*time.Millisecond, nil)); err != nil {
+				t.Fatalf("%q: %v", answer, err)
+			}
+		}
+		idles := 0
+		for _, cmd := range f.sent() {
+			if cmd == "IDLE" {
+				idles++
+			}
+		}
+		if idles != 1 {
+			t.Errorf("%q: IDLE was tried %d times, want once", answer, idles)
+		}
+	}
+}
+
+// An administrator who ends the session is noticed, and the next one works.
+func TestKicked(t *testing.T) {
+	d := studioServer(t, servertest.DovecotOptions{})
+	s := dial(t, config(d))
+	if _, err := s.Examine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := watching(t.Context(), s, time.Hour, nil)
+	d.Kick(studio)
+	if err := await(t, done); !errors.Is(err, inbox.ErrNetwork) && !errors.Is(err, inbox.ErrUnavailable) {
+		t.Errorf("got %v, want %v or %v", err, inbox.ErrNetwork, inbox.ErrUnavailable)
+	}
+	if _, err := dial(t, config(d)).Examine(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A server that ends is noticed at once, not at the next poll.
 func TestWatchServerEnds(t *testing.T) {
 	for _, capability := range []string{"", noIdle} {

@@ -134,6 +134,19 @@ func TestOtherSeparator(t *testing.T) {
 	}
 }
 
+func TestDelay(t *testing.T) {
+	d := servertest.StartDovecot(t, servertest.DovecotOptions{
+		Users: []servertest.User{{Name: rossi, Password: "x"}}, Delay: 2 * time.Second,
+	})
+	start := time.Now()
+	if got := login(t, d.Addr(), d.ClientTLS(), rossi, "y"); !strings.HasPrefix(got, "a NO") {
+		t.Errorf("got %q, want a NO", got)
+	}
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("the refusal took %v, want about 2 seconds", took)
+	}
+}
+
 // A missing component skips, or fails when the real one is asked for.
 func TestRequire(t *testing.T) {
 	for _, real := range []bool{false, true} {
