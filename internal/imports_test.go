@@ -14,7 +14,7 @@ const module = "pec-ingest/internal/"
 // lie below it: every package handles secrets or foreign text.
 var mayImport = map[string][]string{
 	"pec": {}, "inbox": {}, "probe": {}, "provider": {}, "vault": {}, "schedule": {}, "notify": {}, "config": {},
-	"secret": {}, "safetext": {}, "servertest": {},
+	"secret": {}, "safetext": {}, "servertest": {}, "clidoc": {},
 	"submission": {"pec"},
 	"pectest":    {"pec"},
 	"web":        {"vault", "schedule"},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -47,8 +48,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "ingest: error:", err)
 		return exitFailed
 	}
-	if len(args) == 1 && args[0] == "help" || len(args) == 0 {
+	if len(args) == 0 {
 		args = []string{"--help"}
+	} else if args[0] == "help" { // `help client add` is `client add --help`
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	parsed, err := parser.Parse(args)
 	if ended { // --help printed
