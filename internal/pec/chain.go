@@ -2,6 +2,7 @@ package pec
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 // certificates, always the same ones.
 const (
 	maxCarriedCerts   = 32
+	maxRSABits        = 8192 // the time of a verification grows with its square
 	maxCachedCertsLen = 64 << 10
 	maxCachedSets     = 64
 )
@@ -109,6 +111,9 @@ func parseCarried(raw []byte) (list []*x509.Certificate, ok bool) {
 		}
 		c, err := x509.ParseCertificate(element)
 		if err != nil {
+			return nil, false
+		}
+		if key, isRSA := c.PublicKey.(*rsa.PublicKey); isRSA && key.N.BitLen() > maxRSABits {
 			return nil, false
 		}
 		list = append(list, c)
