@@ -486,3 +486,25 @@ func TestCreateRefused(t *testing.T) {
 		}
 	}
 }
+
+// Logout is polite to a server that listens and short with one that doesn't.
+func TestLogout(t *testing.T) {
+	for answer, want := range map[string]time.Duration{"TAG OK bye\r\n": fakeTimeout / 2, silent: 2 * time.Second} {
+		f := &fake{script: on(map[string]string{"LOGOUT": answer})}
+		s, err := talk(t, f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		s.Logout(context.Background())
+		if took := time.Since(start); took > want {
+			t.Errorf("%q: it took %v, want at most %v", answer, took, want)
+		}
+		if sent := f.sent(); !slices.Contains(sent, "LOGOUT") {
+			t.Errorf("%q: sent %q, want a LOGOUT", answer, sent)
+		}
+		if _, err := s.Examine(t.Context()); !errors.Is(err, inbox.ErrClosed) {
+			t.Errorf("%q: afterwards got %v, want %v", answer, err, inbox.ErrClosed)
+		}
+	}
+}
