@@ -56,7 +56,7 @@ func (f facts) extends() bool {
 
 // intends: no password is there, but a person should look.
 func (f facts) intends() bool {
-	if f.onlyOther() || f.other && !f.app && !f.mail && !f.mailweak {
+	if f.onlyOther() || f.other && !f.subject && !f.app && !f.mail && !f.mailweak {
 		return false
 	}
 	switch {
@@ -208,6 +208,14 @@ type explanation struct {
 	place int    // from 1; 99 is the last; 0 not said
 }
 
+// single: the word is a letter, and not "e" or "o" between two others.
+func single(w []string, at int) bool {
+	if len(w[at]) != 1 || w[at][0] < 'a' || w[at][0] > 'z' {
+		return false
+	}
+	return w[at] != "e" && w[at] != "o" || at > 0 && (w[at-1] == "la" || w[at-1] == "lettera")
+}
+
 func explanations(w []string) []explanation {
 	kinds := map[section]string{"letter-l": "l", "letter-i": "I", "letter-o": "Oo", "digit-0": "0", "digit-1": "1",
 		"lower": "abcdefghijklmnopqrstuvwxyz", "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -228,10 +236,18 @@ func explanations(w []string) []explanation {
 			if n, ok := strings.CutPrefix(string(s), "ordinal"); ok {
 				place, since = num(n), 0
 			}
-			if chars := kinds[s]; chars != "" {
-				out = append(out, explanation{chars, place})
-				place = 0
+			chars := kinds[s]
+			if chars == "" {
+				continue
 			}
+			if at := i - len(p.words) - 1; len(chars) > 2 && at >= 0 && single(w, at) && !strings.HasSuffix(w[i-1], "e") {
+				chars = w[at] // "la x minuscola"
+				if s == "upper" {
+					chars = strings.ToUpper(chars)
+				}
+			}
+			out = append(out, explanation{chars, place})
+			place = 0
 		}
 	}
 	return out

@@ -38,6 +38,9 @@ func (s *scanner) fill(h *hit, c *context) {
 	if c.hard && len(w) > 0 && lex.has(w[len(w)-1:], "oldlabel") {
 		h.old = true
 	}
+	if at["oldjust"] > 0 && at["oldjust"] == end {
+		h.old = true
+	}
 	h.example = at["example"] > 0 && end-at["example"] <= 2
 	h.negated = at["not"] > 0 && end-at["not"] <= 3
 	mail := at["mail"]

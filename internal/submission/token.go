@@ -52,6 +52,7 @@ var (
 	reLaw       = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
 	reOrd       = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
 	reFile      = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
+	reError     = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
 	reMsgID     = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
@@ -135,6 +136,9 @@ func newToken(s string) token {
 	}
 	t.open = strings.HasPrefix(s, "(") || strings.HasPrefix(s, "[")
 	t.shut = strings.HasSuffix(strings.TrimRight(s, ".,;:!?"), ")") || strings.HasSuffix(s, "]")
+	if rest, ok := strings.CutSuffix(t.core, "="); ok && len(t.words) > 0 && lex.has(t.words, "password", "app", "field", "softfield", "code", "expiry") {
+		t.core = rest // "pw="
+	}
 	t.kind = shape(t.core)
 	return t
 }
@@ -163,7 +167,7 @@ func shape(s string) kind {
 	if lex.names[low] {
 		return kindWord
 	}
-	for _, re := range []*regexp.Regexp{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID} {
+	for _, re := range []*regexp.Regexp{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError} {
 		if re.MatchString(s) {
 			return kindOther
 		}

@@ -72,6 +72,9 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		in.more = false
 		h.reading = several(l.toks[i:i+n], in)
 	}
+	if i+n < len(l.toks) && strings.HasPrefix(l.toks[i+n].s, "+") {
+		h.doubtful = true // "… + the year"
+	}
 	after(l, i+n, &h)
 	s.finish(t, &h, l.toks[i+n-1].s, in)
 	s.mailbox = ""
@@ -134,9 +137,9 @@ func linkOf(l *line, tok *token, c *context, header bool) link {
 	case c.label != "":
 		return linkNone
 	}
-	announced := c.gap <= 2 && lex.has(c.words, "is", "new", "old") // "ecco la nuova: …", "la vecchia era …"
+	announced := c.gap <= 2 && lex.has(c.words, "is", "new", "old") || c.plain == 1 && lex.has(c.words, "instead") // "ecco la nuova: …", "la vecchia era …"
 	named := c.hard && c.gap == 0 && c.plain <= 30 && familiar(c.words)
-	begins := l.zone == zoneOwn && tok.kind == kindStrong && c.plain <= 3 && familiar(c.words)
+	begins := l.zone == zoneOwn && tok.kind == kindStrong && tok.where <= 4 && familiar(c.words)
 	if announced || named || begins {
 		return linkNear
 	}

@@ -64,9 +64,13 @@ func read(s string, in setting) reading {
 	inner, marked := unwrap(v)
 	if marked {
 		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
-		if n := specials(inner); n > 1 && strings.ContainsAny(v[:1], "<([{*_~'\"") {
-			r.doubtful = true // "(a$b)" may be the password
-		} else if v[0] == '_' || n > 0 && strings.ContainsAny(v[:1], "*~") {
+		// A password rich in marks may have a pair of its own at its ends.
+		most := map[byte]int{'(': 1, '"': 1, '\'': 1, '`': 3, '_': -1}
+		limit, known := most[v[0]]
+		if v[0] >= 0x80 {
+			limit, known = maxLength, true // guillemets
+		}
+		if n := specials(inner); known && n > limit || !known && n > 0 {
 			r.doubtful = true
 		}
 		if strings.TrimRight(inner, ".,;") != inner {
