@@ -152,11 +152,14 @@ func (s *Service) checkOne(ctx context.Context, c stored, now time.Time) (result
 	result = s.Login(ctx, c.target, c.cred.Login, password)
 	password.Wipe()
 	killPoint("after-check-login")
+	if interrupted(ctx, result) {
+		return result, true, ctx.Err() // the intent stays: repeated once
+	}
 	s.log.Info("stored password tried", "event", "probe.done", "mailbox", c.cred.Mailbox, "host", c.target.Addr, "result", string(result.Outcome))
 	if result.Outcome == probe.Refused {
 		return result, true, nil
 	}
-	return result, true, s.commitCheck(ctx, c, result, now)
+	return result, true, s.commitCheck(context.WithoutCancel(ctx), c, result, now)
 }
 
 // intendCheck commits the intent of a login with a stored password.
@@ -251,12 +254,15 @@ func (s *Service) proveVersion(tx *vault.Tx, cred *vault.Credential, v *vault.Ve
 	if err != nil || !ok {
 		return err
 	}
-	cred.Signer = sub.Signer
+	cred.Signer = firstOf(sub.Signer, cred.Signer)
 	if err := learnSigner(tx, sub); err != nil {
 		return err
 	}
 	return s.reply(tx, sub, notify.KindAccepted, *v)
 }
+
+// expiresProved stands in a version whose date was moved by logins after it.
+const expiresProved = "proved"
 
 // countGoodLogin: a login after the date proves nothing by itself, three on
 // three days in a row prove that the owner postponed it: then the date moves
@@ -289,7 +295,7 @@ func (s *Service) countGoodLogin(cred *vault.Credential, v *vault.Version, now t
 	}
 	s.log.Info("the password works after its date: the date moves", "event", "credential.postponed", "mailbox", cred.Mailbox,
 		"expires", moved.Format(time.DateOnly))
-	v.Expires, v.ExpiresFrom, v.Claimed = moved, "proved", time.Time{}
+	v.Expires, v.ExpiresFrom, v.Claimed = moved, expiresProved, time.Time{}
 	cred.GoodLogins, cred.GoodLoginDay = 0, ""
 }
 

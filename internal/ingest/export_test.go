@@ -23,3 +23,6 @@ var MassRefusal = massRefusal
 
 // NextTry is nextTry.
 var NextTry = nextTry
+
+// AfterReceipt is afterReceipt.
+var AfterReceipt = afterReceipt

@@ -127,11 +127,9 @@ func (p *pass) sharesOf(msg *pec.Message, found *submission.Result) []share {
 		one.mailbox = serves[0]
 	case len(named) == 1 && contains(serves, named[0]):
 		one.mailbox = named[0]
-	case len(named) == 0 && contains(serves, msg.Mailbox):
-		// A sender that also serves others and names none speaks of itself
-		// only if nothing else is possible; it isn't.
-		one.reason = ReviewOtherMailbox
 	default:
+		// Another mailbox than the sender's, or a sender that serves several
+		// and does not say which: trying one would be a guess.
 		one.reason = ReviewOtherMailbox
 	}
 	return []share{one}
@@ -201,7 +199,7 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 	shares := p.sharesOf(msg, found)
 	for i, sh := range shares {
 		sub := vault.Submission{
-			ID: submissionID(msg.ID, i), Mailbox: sh.mailbox, Signer: msg.Signer.Address, MsgID: msg.MsgID,
+			ID: submissionID(msg.ID, i), Mailbox: sh.mailbox, Signer: signerFor(msg, sh.mailbox), MsgID: msg.MsgID,
 			SentAt: msg.SentAt, ReceivedAt: j.received.UTC().Truncate(time.Second), JudgedAt: p.now,
 			Find: string(found.State), Stated: sh.stated, Masked: j.subject, HoldsMore: found.HoldsMore,
 			Stage: StageJudged, Reason: sh.reason, Location: j.at,
@@ -237,6 +235,19 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 	if len(j.subs) == 0 {
 		found.Wipe()
 	}
+}
+
+// signerFor is the signer that says who runs a mailbox: a provider signs for
+// its own customer, the sender, and for nobody else. Another mailbox is known
+// to be there only if it is in the sender's domain; else "", and the client's
+// record must say where its password is tried.
+func signerFor(msg *pec.Message, mailbox string) string {
+	_, own, _ := strings.Cut(msg.Mailbox, "@")
+	_, other, _ := strings.Cut(mailbox, "@")
+	if msg.Mailbox != "" && !strings.EqualFold(own, other) {
+		return ""
+	}
+	return msg.Signer.Address
 }
 
 // submissionID is the PEC identifier, with a number behind "#" where one

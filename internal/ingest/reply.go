@@ -88,7 +88,7 @@ func (s *Service) dataFor(c vault.Client, signer string, v vault.Version) notify
 		Expires: v.Expires, Claimed: v.Claimed,
 	}
 	if !v.Expires.IsZero() {
-		d.RemindFrom = schedule.RenewDay(v.ReceivedAt, v.Expires, s.policy)
+		d.RemindFrom = schedule.RenewDay(s.issued(v), v.Expires, s.policy)
 	}
 	if p, ok := s.providerOf(c, signer); ok {
 		d.Provider = p.Name

@@ -115,11 +115,20 @@ func (s *Service) facts(k known) schedule.Facts {
 	}
 	return schedule.Facts{
 		Mailbox: k.client.Mailbox, Login: login, Version: k.version.N,
-		Issued: k.version.ReceivedAt, Expires: k.version.Expires, Claimed: k.version.Claimed,
+		Issued: s.issued(k.version), Expires: k.version.Expires, Claimed: k.version.Claimed,
 		Broken:     k.cred.Refused,
 		Unverified: k.version.State == VersionUnverified && s.cfg.Probe.Enabled,
 		Missing:    k.version.N == 0,
 	}
+}
+
+// issued is the day from which a version's present period counts: a password
+// that was postponed is not one of twice the validity.
+func (s *Service) issued(v vault.Version) time.Time {
+	if v.ExpiresFrom != expiresProved {
+		return v.ReceivedAt
+	}
+	return schedule.PeriodStart(v.ReceivedAt, v.Expires, v.ValidityDays, s.policy)
 }
 
 func (s *Service) statusRow(k known, now time.Time, runs []time.Time, warned func(string) bool) StatusRow {

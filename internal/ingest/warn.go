@@ -68,7 +68,8 @@ func (s *Service) Warn(ctx context.Context, now time.Time) error {
 	}
 	by := map[[2]string]known{}
 	for _, k := range all {
-		by[[2]string{k.client.Mailbox, k.cred.Login}] = k
+		f := s.facts(k)
+		by[[2]string{f.Mailbox, f.Login}] = k
 	}
 	due := schedule.Due(now, s.warnings.NextWorking(now, s.policy), factsOf(s, all), warned, s.policy)
 	for _, group := range groupWarnings(due, by) {
@@ -108,11 +109,7 @@ func groupWarnings(due []schedule.Warning, by map[[2]string]known) [][]dueWarnin
 		if !ok {
 			continue
 		}
-		who := k.client.Name
-		if who == "" {
-			who = k.client.Mailbox
-		}
-		key := strings.Join([]string{who, string(clientKind(w)), strconv.FormatBool(w.ToClient)}, "\x00")
+		key := strings.Join([]string{sameClientAs(k.client), string(clientKind(w)), strconv.FormatBool(w.ToClient)}, "\x00")
 		i, there := at[key]
 		if !there || len(groups[i]) == maxTogether {
 			i = len(groups)
@@ -125,6 +122,16 @@ func groupWarnings(due []schedule.Warning, by map[[2]string]known) [][]dueWarnin
 		slices.SortStableFunc(g, func(a, b dueWarning) int { return a.w.Expires.Compare(b.w.Expires) })
 	}
 	return groups
+}
+
+// sameClientAs is equal for mailboxes that certainly belong to one client. A
+// name alone is not enough: a namesake must not read which other mailboxes
+// the studio looks after. The steps shown are those of one provider.
+func sameClientAs(c vault.Client) string {
+	if c.Name == "" || c.Email == "" && c.Phone == "" {
+		return c.Mailbox
+	}
+	return strings.Join([]string{c.Name, strings.ToLower(c.Email), c.Phone, c.Provider, langOf(c)}, "\x00")
 }
 
 // queueWarnings marks the warnings of one client as given and queues the
