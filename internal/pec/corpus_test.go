@@ -14,6 +14,7 @@ import (
 
 	"pec-ingest/internal/pec"
 	"pec-ingest/internal/pectest/corpus"
+	"pec-ingest/internal/safetext"
 )
 
 // go test ./internal/pec -run TestCorpus -update writes testdata/eml anew.
@@ -45,18 +46,19 @@ type signer struct {
 
 func goldenOf(file string, j *pec.Judgement) golden {
 	g := golden{File: file, Kind: j.Kind, Certified: j.Certified(), Reason: j.Reason, Weak: append([]string{}, j.Weak...)}
+	text := func(s string) *string {
+		if s = safetext.Line(s); s == "" {
+			return nil
+		}
+		return &s
+	}
 	m := j.Message
 	if m == nil {
 		m = j.Receipt
 	}
 	if m == nil {
+		g.ID, g.MsgID, g.Subject = text(j.Claimed.ID), text(j.Claimed.MsgID), text(j.Claimed.Subject)
 		return g
-	}
-	text := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
 	}
 	g.ID, g.MsgID, g.Subject, g.Provider = text(m.ID), text(m.MsgID), text(m.Subject), text(m.Provider)
 	g.SentAt = text(m.SentAt.Format(time.RFC3339))
@@ -65,7 +67,7 @@ func goldenOf(file string, j *pec.Judgement) golden {
 		g.Recipients = append(g.Recipients, r.Address)
 	}
 	if j.Certified() {
-		g.Sender = text(m.Mailbox)
+		g.Sender = text(safetext.Address(m.Sender))
 	}
 	return g
 }
