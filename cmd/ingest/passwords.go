@@ -25,8 +25,21 @@ func (c *statusCmd) Run(ctx context.Context, env *environment) error {
 		if c.JSON {
 			return printJSON(env.stdout, rows)
 		}
-		return printStatus(env.stdout, rows)
+		if err := printStatus(env.stdout, rows); err != nil {
+			return err
+		}
+		return printDaemon(ctx, env.stdout, s)
 	})
+}
+
+// printDaemon says how the service stands, where one runs.
+func printDaemon(ctx context.Context, w io.Writer, s backend) error {
+	d, err := s.Daemon(ctx)
+	if err != nil || d == nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\nservice: %s\n", d.Line())
+	return err
 }
 
 func printStatus(w io.Writer, rows []ingest.StatusRow) error {

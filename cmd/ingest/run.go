@@ -160,8 +160,11 @@ func (d *daemon) loop(ctx context.Context, hangup <-chan os.Signal) error {
 // bad: then the old one stays.
 func (d *daemon) reload() *ingest.Service {
 	keep := func(err error) *ingest.Service {
-		d.env.log.Error("the new configuration is not used; the service goes on with the old one", "event", "config.refused",
-			"err", err, "hint", "mend it, then `systemctl reload pec-ingest`; "+ingest.HintOf(err))
+		hint := ingest.HintOf(err)
+		if hint == "" {
+			hint = "mend it, then `systemctl reload pec-ingest`"
+		}
+		d.env.log.Error("the new configuration is not used; the service goes on with the old one", "event", "config.refused", "err", err, "hint", hint)
 		return nil
 	}
 	cfg, err := d.env.loadConfig()

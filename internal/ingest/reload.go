@@ -23,7 +23,9 @@ func (s *Service) Renew(cfg *config.Config) (*Service, error) {
 	}
 	next.Vault = s.vault
 	n := New(next)
-	n.daemon.marks = s.daemon.marks
+	// What must not overlap must not overlap with what the old one began.
+	n.passing, n.sending, n.jobs = s.passing, s.sending, s.jobs
+	n.daemon.marks, n.daemon.repeats = s.daemon.marks, s.daemon.repeats
 	return n, nil
 }
 

@@ -47,8 +47,8 @@ type Service struct {
 	log       *slog.Logger
 
 	passing  chan struct{} // holds one token while a pass runs
-	sending  sync.Mutex    // held while the outbox is delivered
-	jobs     sync.Mutex    // held while a job runs
+	sending  *sync.Mutex   // held while the outbox is delivered
+	jobs     *sync.Mutex   // held while a job runs
 	daemon   *daemon       // state of Run, and what other parts tell it
 	lastScan atomic.Int64  // Unix time at which the inbox was last read to its end
 
@@ -93,6 +93,7 @@ func New(o Options) *Service {
 	s.InboxPassword = s.inboxSecret
 	s.SMTPPassword = s.smtpSecret
 	s.daemon = newDaemon()
+	s.sending, s.jobs = new(sync.Mutex), new(sync.Mutex)
 	return s
 }
 

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var buildOnce = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ingest-run")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "ingest")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		os.Stderr.Write(out)
+	}
+	return path, err
+})
+
+// service is an `ingest run` as a process of its own.
+type service struct {
+	s      *studio
+	cmd    *exec.Cmd
+	log    *lockedBuffer
+	notify *net.UnixConn // what it tells the service manager
+	ended  chan struct{}
+	err    error
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start begins `ingest run` and waits until it says that it is ready.
+func (s *studio) start() *service {
+	s.t.Helper()
+	program, err := buildOnce()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "n")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { os.RemoveAll(dir) })
+	addr := filepath.Join(dir, "n")
+	r := &service{s: s, log: &lockedBuffer{}, ended: make(chan struct{})}
+	if r.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: addr, Net: "unixgram"}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { r.notify.Close() })
+	r.cmd = exec.Command(program, "--config", s.configPath(), "run")
+	r.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+addr, "WATCHDOG_USEC=400000")
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	if err := r.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		defer close(r.ended)
+		r.err = r.cmd.Wait()
+	}()
+	s.t.Cleanup(func() {
+		_ = r.cmd.Process.Kill()
+		<-r.ended
+		if s.t.Failed() {
+			s.t.Logf("the service's log:\n%s", r.log)
+		}
+	})
+	r.told("READY=1")
+	return r
+}
+
+// told waits until the service manager is told something.
+func (r *service) told(want string) {
+	r.s.t.Helper()
+	buf := make([]byte, 4096)
+	_ = r.notify.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for {
+		n, err := r.notify.Read(buf)
+		if err != nil {
+			r.s.t.Fatalf("the service manager was never told %q\n%s", want, r.log)
+		}
+		if strings.Contains(string(buf[:n]), want) {
+			return
+		}
+	}
+}
+
+// stop ends the service as the service manager does.
+func (r *service) stop() {
+	r.s.t.Helper()
+	begun := time.Now()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		r.s.t.Fatal(err)
+	}
+	select {
+	case <-r.ended:
+	case <-time.After(10 * time.Second):
+		r.s.t.Fatalf("still runs 10 s after SIGTERM\n%s", r.log)
+	}
+	if r.err != nil {
+		r.s.t.Errorf("after SIGTERM: got %v, want exit 0\n%s", r.err, r.log)
+	}
+	if d := time.Since(begun); d > 5*time.Second {
+		r.s.t.Errorf("took %v to stop, want 5 s at most", d)
+	}
+}
+
+// within waits for a condition that a service brings about by itself.
+func (s *studio) within(d time.Duration, what string, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(d); !ok(); {
+		if time.Now().After(end) {
+			s.t.Fatalf("not within %v: %s", d, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (s *studio) has(mailbox, state string, version any) func() bool {
+	return func() bool {
+		row := s.status(mailbox)
+		return row["state"] == state && row["version"] == version
+	}
+}
+
+// A message arrives and is accepted within seconds; the server is stopped and
+// comes back; SIGTERM ends it cleanly; the next start goes on.
+func TestRun(t *testing.T) {
+	s := newStudio(t, studioOptions{smtp: true, apart: true})
+	r := s.start()
+	s.deliver(s.submission(rossi, 1, passwords[rossi]))
+	s.within(10*time.Second, "rossi accepted", s.has(rossi, "valid", 1.0))
+	s.wantGet(rossi, passwords[rossi])
+	s.within(10*time.Second, "the answer sent", func() bool { return len(s.sink.received()) == 1 })
+	r.told("WATCHDOG=1")
+
+	// A pass on request, by the daemon.
+	s.once(sum{})
+	if out := s.ok("status"); !strings.Contains(out, "watching the inbox") {
+		t.Errorf("status does not say how the service stands:\n%s", out)
+	}
+	if out := s.ok("check"); !strings.Contains(out, "service") {
+		t.Errorf("check does not say that a service runs:\n%s", out)
+	}
+	// A second one is refused, the vault stays with the first.
+	if got := s.exits(exitVault, "run"); !strings.Contains(got.stderr, "runs on this vault already") {
+		t.Errorf("second service: got %s", got)
+	}
+
+	s.imap.Stop()
+	s.within(10*time.Second, "status says that the inbox is gone", func() bool {
+		return strings.Contains(s.ok("status"), "not reachable")
+	})
+	s.imap.Start()
+	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
+	s.within(30*time.Second, "bianchi accepted after the server came back", s.has(bianchi, "valid", 1.0))
+
+	r.stop()
+	if _, err := os.Lstat(filepath.Join(s.dir, "sock")); !os.IsNotExist(err) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+	s.wantState(bianchi, "valid", 1.0) // without the service
+	s.deliver(s.submission(verdi, 1, passwords[verdi]))
+	again := s.start()
+	s.within(10*time.Second, "verdi accepted after the restart", s.has(verdi, "valid", 1.0))
+	again.stop()
+	s.wantLogins(rossi, 1, 0)
+	for _, secret := range []string{passwords[rossi], passwords[bianchi], inboxPass} {
+		if strings.Contains(r.log.String(), secret) {
+			t.Error("a password is in the log")
+		}
+	}
+}
+
+// The inbox's password changes under the service: one refused login, no more,
+// until another password is there, by file or by `set --inbox`.
+func TestRunInboxRefused(t *testing.T) {
+	s := newStudio(t, studioOptions{apart: true})
+	r := s.start()
+	s.within(10*time.Second, "signed in", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
+	before := s.imap.Logins(studioPEC)
+
+	s.imap.SetPassword(studioPEC, "Nuova-1")
+	s.imap.Kick(studioPEC)
+	s.within(20*time.Second, "status says refused", func() bool {
+		return strings.Contains(s.ok("status"), "refuses the password")
+	})
+	if got := s.exits(exitFailed, "once"); !strings.Contains(got.stderr, "not tried") {
+		t.Errorf("a pass asked for meanwhile: got %s", got)
+	}
+	// Neither a restart nor a command by itself tries it again.
+	r.stop()
+	s.exits(exitFailed, "once")
+	r = s.start()
+	if got := s.imap.Logins(studioPEC).Refused - before.Refused; got != 1 {
+		t.Errorf("the refused password was tried %d times, want once", got)
+	}
+	// A wrong one is not stored, the right one works within seconds.
+	if got := s.runWith("Sbagliata\n", "set", "--inbox"); got.code != exitFailed || !strings.Contains(got.stderr, "not stored") {
+		t.Errorf("wrong password: got %s", got)
+	}
+	if got := s.runWith("Nuova-1\n", "set", "--inbox"); got.code != exitOK || !strings.Contains(got.stdout, "valid until") {
+		t.Fatalf("right password: got %s", got)
+	}
+	s.deliver(s.submission(rossi, 1, passwords[rossi]))
+	s.within(10*time.Second, "accepted after set --inbox", s.has(rossi, "valid", 1.0))
+
+	// Changed once more, now by the file.
+	s.imap.SetPassword(studioPEC, "Nuova-2")
+	s.imap.Kick(studioPEC)
+	s.within(20*time.Second, "status says refused", func() bool {
+		return strings.Contains(s.ok("status"), "refuses the password")
+	})
+	s.write("inbox-password", "Nuova-2\n", 0o600)
+	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
+	s.within(20*time.Second, "accepted after the file changed", s.has(bianchi, "valid", 1.0))
+	if got := s.imap.Logins(studioPEC).Refused - before.Refused; got != 3 {
+		t.Errorf("got %d refused logins, want 3: two closed passwords and one typed wrong", got)
+	}
+	r.stop()
+}
+
+// A broken configuration is not taken over; a good one is.
+func TestRunReload(t *testing.T) {
+	s := newStudio(t, studioOptions{apart: true})
+	r := s.start()
+	good, err := os.ReadFile(s.configPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangup := func() {
+		t.Helper()
+		if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		r.told("RELOADING=1")
+		r.told("READY=1")
+	}
+	for _, bad := range []string{"[inbox\n", "\n[studio2]\nx = 1\n", strings.Replace(string(good), `socket = `, "readers = [\"no-such-group-here\"]\nsocket = ", 1),
+		strings.Replace(string(good), "vault.db", "other.db", 1)} {
+		if strings.HasPrefix(bad, "\n") || strings.HasPrefix(bad, "[inbox\n") {
+			bad = string(good) + bad
+		}
+		s.write("config.toml", bad, 0o644)
+		refused := func() int { return strings.Count(r.log.String(), "event=config.refused") }
+		before := refused()
+		hangup()
+		s.within(5*time.Second, "a line in the log about the bad configuration", func() bool { return refused() == before+1 })
+	}
+	s.write("config.toml", strings.Replace(string(good), `name = "Studio Prova"`, `name = "Studio Nuovo"`, 1), 0o644)
+	hangup()
+	s.within(5*time.Second, "the new configuration in use", func() bool { return strings.Contains(r.log.String(), "event=config.reloaded") })
+	s.deliver(s.submission(rossi, 1, passwords[rossi]))
+	s.within(10*time.Second, "accepted after the reload", s.has(rossi, "valid", 1.0))
+	r.stop()
+}
