@@ -458,3 +458,7 @@ func date(days int, layout string) string {
 	}
 	return time.Now().In(rome).AddDate(0, 0, days).Format(layout)
 }
+
+func userOf(name, password string) servertest.User {
+	return servertest.User{Name: name, Password: password}
+}

@@ -63,12 +63,16 @@ func (p *pass) tryCandidates(ctx context.Context, sub vault.Submission, target p
 		killPoint("after-intent")
 		result := p.login(ctx, target, sub, password)
 		killPoint("after-login")
+		if interrupted(ctx, result) {
+			return attempt{}, sub, p.dropIntent(ctx, &sub, result)
+		}
 		p.breaker.note(target.Addr, result.Outcome)
 		last = attempt{index: i, addr: target.Addr, result: result}
 		if result.Outcome == probe.Accepted {
 			return last, sub, nil // its result is committed with the outcome
 		}
-		if err := p.commitAnswer(ctx, &sub, i, result); err != nil {
+		// An answer once heard is kept, also when the program is ending.
+		if err := p.commitAnswer(context.WithoutCancel(ctx), &sub, i, result); err != nil {
 			return attempt{}, sub, err
 		}
 		killPoint("after-answer-commit")
@@ -119,6 +123,33 @@ func (p *pass) commitIntent(ctx context.Context, sub *vault.Submission, i int) (
 		return nil
 	})
 	return allowed, err
+}
+
+// interrupted tells whether a login was cut short by the end of the program,
+// so that its result is not the server's.
+func interrupted(ctx context.Context, r probe.Result) bool {
+	return ctx.Err() != nil && r.Outcome.Trouble()
+}
+
+// dropIntent ends an interrupted attempt. Where the password was not sent yet
+// there was none; else its answer is unknown and the intent stays, so that it
+// is repeated once and no more. The error is the context's.
+func (p *pass) dropIntent(ctx context.Context, sub *vault.Submission, r probe.Result) error {
+	if r.Sent {
+		return ctx.Err()
+	}
+	err := p.vault.Update(context.WithoutCancel(ctx), func(tx *vault.Tx) error {
+		s, ok, err := tx.Submission(sub.ID)
+		if err != nil || !ok || s.Intent == nil {
+			return err
+		}
+		if s.Intent.Tries--; s.Intent.Tries <= 0 {
+			s.Intent = nil
+		}
+		sub.Intent = s.Intent
+		return tx.PutSubmission(s)
+	})
+	return firstError(err, ctx.Err())
 }
 
 // commitAnswer records what a login that was not accepted said. A refused

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"pec-ingest/internal/notify"
@@ -178,7 +179,11 @@ func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) 
 	}
 	// The password is as old as the letter: counted from today it would be
 	// warned of too late.
-	res, err := s.Set(ctx, SetRequest{Actor: a.Actor, Mailbox: mailbox, Login: login, Expires: expires, Issued: sub.SentAt,
+	signer := ""
+	if strings.EqualFold(mailbox, sub.Mailbox) {
+		signer = sub.Signer
+	}
+	res, err := s.Set(ctx, SetRequest{Actor: a.Actor, Mailbox: mailbox, Login: login, Expires: expires, Issued: sub.SentAt, Signer: signer,
 		Source: fmt.Sprintf("review %d", a.N), Secret: password}, now)
 	if err != nil {
 		return res, err
@@ -303,13 +308,14 @@ func (s *Service) Use(ctx context.Context, actor, mailbox, login string, n int, 
 	}
 	defer password.Wipe()
 	now = now.UTC().Truncate(time.Second)
-	result, addr, err := s.tryByHand(ctx, k.client, k.client.Mailbox, k.cred.Login, password, now)
+	result, addr, err := s.tryByHand(ctx, k.client, "", k.cred.Login, password, now)
 	if err != nil {
 		return SetResult{}, err
 	}
 	if s.cfg.Probe.Enabled && result.Outcome != probe.Accepted {
 		return SetResult{}, &Error{Msg: fmt.Sprintf("version %d could not be tried (%s): nothing was changed", n, result.Outcome), Hint: "try again when the provider answers"}
 	}
+	ctx = context.WithoutCancel(ctx) // the answer is known
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
 		cred, _, err := tx.Credential(k.client.Mailbox, k.cred.Login)
 		if err != nil {

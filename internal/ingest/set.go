@@ -22,6 +22,7 @@ type SetRequest struct {
 	Expires time.Time // day; zero = Issued + validity
 	Issued  time.Time // since when it is known to exist; zero = now
 	Source  string    // how it came, free text
+	Signer  string    // verified signer of the letter it came in; "" = no letter
 	Secret  secret.Secret
 }
 
@@ -50,7 +51,7 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 	login := r.Login
 	if login == "" {
 		ok := false
-		if login, ok = s.loginOf(client, ""); !ok {
+		if login, ok = s.loginOf(client, r.Signer); !ok {
 			return SetResult{}, (&Error{Class: NeedsPerson, Msg: "the provider of " + mailbox + " uses a user ID, and none is on record"}).
 				hint("say it with --login")
 		}
@@ -59,11 +60,11 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 	if err := s.checkExpiry(r, client, now); err != nil {
 		return SetResult{}, err
 	}
-	result, addr, err := s.tryByHand(ctx, client, mailbox, login, r.Secret, now)
+	result, addr, err := s.tryByHand(ctx, client, r.Signer, login, r.Secret, now)
 	if err != nil {
 		return SetResult{}, err
 	}
-	return s.storeByHand(ctx, r, client, login, result, addr, now)
+	return s.storeByHand(context.WithoutCancel(ctx), r, client, login, result, addr, now)
 }
 
 // checkExpiry refuses a date that can't be, before a login is spent on it.
@@ -74,7 +75,7 @@ func (s *Service) checkExpiry(r SetRequest, c vault.Client, now time.Time) error
 	if r.Expires.Before(s.today(now)) {
 		return usage("the expiry date %s is past", r.Expires.Format(time.DateOnly))
 	}
-	if expires, _, _ := schedule.Expiry(r.issued(now), r.Expires, s.validityOf(c, ""), s.policy); !expires.Equal(r.Expires) {
+	if expires, _, _ := schedule.Expiry(r.issued(now), r.Expires, s.validityOf(c, r.Signer), s.policy); !expires.Equal(r.Expires) {
 		return usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly))
 	}
 	return nil
@@ -99,12 +100,14 @@ func (s *Service) listedClient(ctx context.Context, mailbox string) (c vault.Cli
 	return c, err
 }
 
-// tryByHand makes the one login that a person's word is worth.
-func (s *Service) tryByHand(ctx context.Context, c vault.Client, mailbox, login string, password secret.Secret, now time.Time) (probe.Result, string, error) {
+// tryByHand makes the one login that a person's word is worth. signer is the
+// verified signer of the letter that the password came in, if any.
+func (s *Service) tryByHand(ctx context.Context, c vault.Client, signer, login string, password secret.Secret, now time.Time) (probe.Result, string, error) {
 	if !s.cfg.Probe.Enabled {
 		return probe.Result{}, "", nil
 	}
-	target, _, ok, err := s.targetOf(c, "")
+	mailbox := c.Mailbox
+	target, _, ok, err := s.targetOf(c, signer)
 	if err != nil {
 		return probe.Result{}, "", err
 	}
@@ -134,6 +137,10 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, mailbox, login 
 		return probe.Result{}, "", err
 	}
 	result := s.Login(ctx, target, login, password)
+	if interrupted(ctx, result) {
+		return probe.Result{}, "", ctx.Err()
+	}
+	ctx = context.WithoutCancel(ctx) // what the server said is kept
 	s.log.Info("login tried", "event", "probe.done", "mailbox", mailbox, "host", target.Addr, "result", string(result.Outcome))
 	if result.Outcome != probe.Refused {
 		return result, target.Addr, nil
@@ -153,7 +160,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, mailbox, login 
 
 func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client, login string, result probe.Result, addr string, now time.Time) (SetResult, error) {
 	issued := r.issued(now)
-	days := s.validityOf(c, "")
+	days := s.validityOf(c, r.Signer)
 	expires, from, _ := schedule.Expiry(issued, r.Expires, days, s.policy)
 	same, err := s.isCurrent(ctx, c.Mailbox, login, r.Secret)
 	if err != nil {
@@ -172,7 +179,7 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 		if r.Source != "" {
 			source += ": " + safetext.Line(r.Source)
 		}
-		signer := cred.Signer
+		signer := firstOf(r.Signer, cred.Signer)
 		s0 := vault.Submission{ID: source, Mailbox: c.Mailbox, Login: login, SentAt: issued, Stated: r.Expires, Signer: signer}
 		if same {
 			v, _, err = p.confirmVersion(tx, &cred, s0, a)
@@ -188,7 +195,13 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 			return err
 		}
 		cred.Signer = signer
-		cred.OrderAt, cred.OrderID = now, source
+		// What a person types counts from now; a letter approved counts from
+		// when it was sent, and a later one still replaces it.
+		if r.Issued.IsZero() {
+			cred.OrderAt, cred.OrderID = now, source
+		} else if issued.After(cred.OrderAt) {
+			cred.OrderAt, cred.OrderID = issued, source
+		}
 		cred.LastCheck = p.checkOf(cred.LastCheck, a)
 		if err := tx.PutCredential(cred); err != nil {
 			return err

@@ -141,7 +141,7 @@ func (p *pass) objection(sub vault.Submission, c vault.Client, listed bool, cred
 	if !listed {
 		return ReviewUnlisted
 	}
-	if known := firstOf(cred.Signer, c.Signer); known != "" && !p.sameProvider(known, sub.Signer) {
+	if known := firstOf(cred.Signer, c.Signer); known != "" && sub.Signer != "" && !p.sameProvider(known, sub.Signer) {
 		return ReviewNewSigner
 	}
 	if c.Provider != "" {
@@ -271,6 +271,7 @@ func (p *pass) decide(ctx context.Context, sub vault.Submission, epoch []vault.S
 	if err != nil {
 		return result, err
 	}
+	ctx = context.WithoutCancel(ctx) // what the server said is kept, also when the program is ending
 	switch {
 	case a.reason != "":
 		return result, p.reviewWith(ctx, sub, epoch, a.reason)

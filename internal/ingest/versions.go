@@ -70,7 +70,7 @@ func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submissi
 			return v, err
 		}
 		cred.Proven = v.N
-		cred.Signer = s.Signer
+		cred.Signer = firstOf(s.Signer, cred.Signer)
 	}
 	return v, tx.PutVersion(v)
 }
@@ -91,7 +91,7 @@ func (p *pass) confirmVersion(tx *vault.Tx, cred *vault.Credential, s vault.Subm
 		if err := endVersion(tx, *cred, cred.Proven, v.N, p.now); err != nil {
 			return v, "", err
 		}
-		cred.Proven, cred.Refused, cred.Signer = v.N, false, s.Signer
+		cred.Proven, cred.Refused, cred.Signer = v.N, false, firstOf(s.Signer, cred.Signer)
 	}
 	return v, outcome, tx.PutVersion(v)
 }

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pec-ingest/internal/pectest"
+)
+
+// Three refused logins a mailbox and day, however many letters come.
+func TestThreeRefusalsADay(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	for i := range 3 {
+		s.deliver(s.submission(rossi, float64(9-i), "sbagliata7"+string(rune('a'+i))))
+		s.once(sum{Seen: 1, Rejected: 1})
+	}
+	s.deliver(s.submission(rossi, 5, "sbagliata8a"))
+	s.once(sum{Seen: 1, Accepted: 1}) // not tried today
+	s.wantState(rossi, "unverified", 1.0)
+	s.deliver(s.submission(rossi, 4, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.hoursLater(rossi, 1)
+	s.once(sum{})
+	s.wantLogins(rossi, 0, 3)
+	s.wantState(rossi, "unverified", 2.0)
+
+	s.nextDay(rossi)
+	s.once(sum{})
+	s.wantLogins(rossi, 1, 3)
+	s.wantState(rossi, "valid", 2.0)
+	s.wantGet(rossi, passwords[rossi])
+}
+
+// A mailbox known from one provider and now signed for by another one is a
+// matter for a person, and is tried nowhere.
+func TestNewSigner(t *testing.T) {
+	t.Parallel()
+	const otherSigner = "posta-certificata@pec.altro.example"
+	s := newStudio(t, studioOptions{})
+	s.edit("[[provider]]", fmt.Sprintf("[[provider]]\nid = \"altro\"\nsigner = %q\nimap = %q\ntls_ca_file = \"tls.pem\"\n[[provider]]", otherSigner, s.clients.Addr()))
+	s.deliver(s.submission(rossi, 50, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	moved := s.submission(rossi, 3, "nuova77Kx")
+	moved.Provider = pectest.NewAuthority("pec").Provider(otherSigner, "ALTRO GESTORE S.p.A.")
+	unknown := s.submission(bianchi, 3, passwords[bianchi])
+	unknown.Provider = pectest.NewAuthority("pec").Provider("posta-certificata@pec.ignoto.example", "IGNOTO S.p.A.")
+	s.deliver(moved, unknown)
+	s.once(sum{Seen: 2, Review: 2})
+	if got, want := strings.Join(s.reviews(), ", "), "1 "+bianchi+" host-unknown, 2 "+rossi+" new-signer"; got != want {
+		t.Errorf("reviews: got %q, want %q", got, want)
+	}
+	s.wantLogins(rossi, 1, 0)
+	s.wantLogins(bianchi, 0, 0)
+	s.wantGet(rossi, passwords[rossi])
+	if got := s.folder("INBOX"); len(got) != 2 {
+		t.Errorf("inbox: got %v, want the two that wait", got)
+	}
+	// A person says that the client has moved: from then on the new signer
+	// is the known one.
+	s.clients.SetPassword(rossi, "nuova77Kx")
+	s.ok("review", "approve", "2")
+	s.wantGet(rossi, "nuova77Kx")
+	again := s.submission(rossi, 1, "nuova77Kx")
+	again.Provider = moved.Provider
+	s.deliver(again)
+	s.once(sum{Seen: 1, Accepted: 1})
+}
+
+// A provider that wants a user ID: never guessed, asked for.
+func TestLoginUserID(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.edit("id = \"prova\"", "id = \"prova\"\nlogin = \"user-id\"")
+	s.deliver(s.submission(rossi, 3, passwords[rossi]))
+	s.once(sum{Seen: 1, Review: 1})
+	if got := s.reviews(); len(got) != 1 || got[0] != "1 "+rossi+" login-unknown" {
+		t.Errorf("reviews: got %v", got)
+	}
+	s.wantLogins(rossi, 0, 0)
+	// A person knows it: from then on it is on record.
+	s.imap.AddUser(userOf("m1234567", passwords[rossi]))
+	s.ok("client", "add", rossi, "--login", "m1234567")
+	s.ok("review", "approve", "1", "--login", "m1234567")
+	s.wantGet(rossi, passwords[rossi])
+	if row := s.status(rossi); row["login"] != "m1234567" || row["state"] != "valid" {
+		t.Errorf("status: got %v", row)
+	}
+	s.imap.SetPassword("m1234567", "nuova77Kx")
+	s.deliver(s.submission(rossi, 1, "nuova77Kx"))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.wantGet(rossi, "nuova77Kx")
+	s.wantLogins("m1234567", 2, 0)
+	s.wantLogins(rossi, 0, 0)
+}
+
+// Who may write for another mailbox, and who may not.
+func TestOtherMailbox(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.ok("client", "add", verdi, "--sender", rossi)
+	text := func(mailbox, password string) string {
+		return "Buongiorno,\nla password per programmi di posta della casella " + mailbox + " è questa:\n\nPassword: " + password + "\n\nSaluti\n"
+	}
+	allowed := s.letter(rossi, 9, "Password per programmi di posta", text(verdi, passwords[verdi]))
+	foreign := s.letter(rossi, 8, "Password per programmi di posta", text(neri, passwords[neri]))
+	own := s.submission(bianchi, 7, passwords[bianchi])
+	s.deliver(allowed, foreign, own)
+	s.once(sum{Seen: 3, Accepted: 2, Review: 1})
+	s.wantGet(verdi, passwords[verdi])
+	s.wantGet(bianchi, passwords[bianchi])
+	s.wantState(neri, "missing", nil)
+	s.wantState(rossi, "missing", nil)
+	s.wantLogins(neri, 0, 0)
+	s.wantLogins(rossi, 0, 0)
+	s.wantFolders([]pectest.Envelope{foreign}, []pectest.Envelope{allowed, own})
+
+	// A mailbox elsewhere: the sender's provider has not signed for it, and
+	// does not get its password.
+	const condominio = "condominio@pec.altrove.example"
+	s.imap.AddUser(userOf(condominio, "cQ8condo55Zt"))
+	s.ok("client", "add", condominio, "--sender", rossi)
+	elsewhere := s.letter(rossi, 6, "Password per programmi di posta", text(condominio, "cQ8condo55Zt"))
+	s.deliver(elsewhere)
+	s.once(sum{Seen: 1, Review: 1})
+	if got := s.reviews(); len(got) != 2 || got[1] != "2 "+condominio+" host-unknown" {
+		t.Errorf("reviews: got %v", got)
+	}
+	s.wantLogins(condominio, 0, 0)
+	s.ok("client", "add", condominio, "--provider", "prova") // a person knows
+	s.ok("review", "approve", "2")
+	s.wantGet(condominio, "cQ8condo55Zt")
+}
+
+// The same password sent again is the same version, not tried in vain, and a
+// later date is a claim.
+func TestSamePasswordAgain(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.deliver(s.submission(rossi, 24*85, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.deliver(s.letter(rossi, 3, "password posta", "Password per programmi di posta: "+passwords[rossi]+"\nScadenza: "+date(95, "02/01/2006")+"\n"))
+	s.once(sum{Seen: 1, Extended: 1})
+	row := s.status(rossi)
+	if row["version"] != 1.0 || row["expires_at"] != date(5, time.DateOnly) || row["claimed_until"] != date(95, time.DateOnly) {
+		t.Errorf("status: got %v", row)
+	}
+	if got := s.history(rossi); got != "1 proven*" {
+		t.Errorf("history: got %q, want %q", got, "1 proven*")
+	}
+}
+
+// Another folder is watched, and what is filed goes where the configuration
+// says; the inbox itself is not looked at.
+func TestOtherFolder(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{config: func(c string) string {
+		return strings.Replace(c, "[trust]", "folder = \"INBOX.PEC\"\nprocessed_folder = \"Archivio/Password lette\"\n[trust]", 1)
+	}})
+	e, elsewhere := s.submission(rossi, 3, passwords[rossi]), s.submission(bianchi, 3, passwords[bianchi])
+	s.imap.Deliver(studioPEC, "INBOX.PEC", e.Bytes(), e.SentAt)
+	s.deliver(elsewhere)
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.wantState(bianchi, "missing", nil)
+	if got := s.folder("INBOX.Archivio.Password lette"); len(got) != 1 || got[0] != idOf(e) {
+		t.Errorf("processed folder: got %v; folders %v", got, s.imap.Folders(studioPEC))
+	}
+	if got := s.folder("INBOX"); len(got) != 1 {
+		t.Errorf("inbox: got %v", got)
+	}
+}
+
+// A letter moved by a person between two passes is not looked for.
+func TestMovedByAPerson(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	e := s.letter(rossi, 3, "password posta", "La password per programmi di posta è nella foto allegata.\n")
+	e.Letter.Attachments = []pectest.Attachment{{Name: "foto.png", Type: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")}}
+	s.deliver(e)
+	s.once(sum{Seen: 1, Review: 1})
+	s.imap.Expunge(studioPEC, "INBOX")
+	s.ok("review", "reject", "1", "--reason", "per telefono")
+	s.once(sum{})
+	s.wantFolders(nil, nil)
+	s.once(sum{})
+}
+
+// Ctrl-C, at any moment: the next pass finishes what this one left.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	letters := func() []pectest.Envelope {
+		return []pectest.Envelope{s.submission(rossi, 40, "vecch1a9"), s.submission(rossi, 20, passwords[rossi]),
+			s.submission(bianchi, 10, passwords[bianchi]), s.submission(verdi, 8, "quellaDelSito1")}
+	}
+	all := letters()
+	s.deliver(all...)
+	broken := 0
+	for delay := time.Millisecond; ; delay += 7 * time.Millisecond {
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := time.AfterFunc(delay, cancel)
+		r := runCommand(ctx, "", "--config", s.configPath(), "once", "--json")
+		stop.Stop()
+		cancel()
+		if r.code == exitOK {
+			break
+		}
+		broken++
+		if r.code != exitFailed || !strings.Contains(r.stderr, "ingest: error: ") {
+			t.Fatalf("interrupted after %v: got %s, want exit 1 and an error", delay, r)
+		}
+		if delay > 10*time.Second {
+			t.Fatal("the pass is never done")
+		}
+	}
+	if broken == 0 {
+		t.Error("no pass was interrupted")
+	}
+	s.once(sum{})
+	waiting := strings.Join(s.reviews(), ", ")
+	for _, m := range []string{rossi, bianchi, verdi} {
+		switch {
+		case strings.Contains(waiting, m+" login-result-unknown"):
+		case m == verdi:
+			s.wantState(verdi, "missing", nil)
+		default:
+			s.wantGet(m, passwords[m])
+		}
+	}
+	if in, out := len(s.folder("INBOX")), len(s.folder(processed)); in != len(s.reviews()) || in+out != len(all) {
+		t.Errorf("%d messages in the inbox and %d filed, with %d reviews and %d letters", in, out, len(s.reviews()), len(all))
+	}
+	for _, m := range []string{rossi, bianchi, verdi} {
+		// A login whose answer was not heard is repeated once, then a person
+		// is asked; what was heard is kept.
+		if n := s.clients.Logins(m); n.OK+n.Refused > 2 {
+			t.Errorf("%s saw %+v logins after %d interruptions, want 2 at most", m, n, broken)
+		}
+	}
+	s.ok("audit", "--verify")
+}
+
+// The demo tells its whole story and ends.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"demo", "--once"}, strings.NewReader(""), &stdout, &stderr); code != exitOK {
+		t.Fatalf("demo: exit %d\n%s%s", code, stdout.String(), stderr.String())
+	}
+	for _, want := range []string{"rossi@pec.gestore.example", "accepted", "superseded", "rejected", "review", "not known as a PEC provider", "the message was changed", "anomaly envelope", "receipt", "valid"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("the story lacks %q:\n%s", want, stdout.String())
+		}
+	}
+	if strings.Contains(stdout.String(), "\x1b") {
+		t.Error("colour although this is no terminal")
+	}
+}
