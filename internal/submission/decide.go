@@ -2,23 +2,7 @@ package submission
 
 import (
 	"sort"
-	"strings"
 )
-
-// group is one password as far as can be told: all hits that share a form.
-type group struct {
-	forms    []string
-	score    int
-	doubtful bool
-	where    string
-	why      []string
-	mailbox  string
-	strong   bool
-	link     link
-	label    section
-	capped   bool // something speaks against it
-	past     bool // old, negated, dead, webmail, quoted: asked only if nothing else is there
-}
 
 // verdict is the reading of one form of the letter.
 type verdict struct {
@@ -67,121 +51,24 @@ func (l *letter) scanText(t *text, f facts) []hit {
 	return append(own.hits, old.hits...)
 }
 
-// rate gives a hit its score; 0 drops it.
-func (v *verdict) rate(h *hit) (score int, past, capped bool, why []string) {
-	f := v.facts
-	switch h.link {
-	case linkDirect:
-		score, why = 95, []string{"after-label"}
-	case linkHeader:
-		score, why = 92, []string{"below-label"}
-	case linkNear:
-		score, why = 70, []string{"near-label"}
-	case linkAlone:
-		score, why = 65, []string{"own-line"}
-	default:
-		// Said without any tie to the password: only to show to a person.
-		if h.kind != kindStrong || h.zone != zoneOwn || h.label != "" || h.tied || !f.about() || h.other && !h.mail || h.example {
-			return 0, false, false, nil
-		}
-		return 40, false, true, []string{"in-text"}
-	}
-	switch h.label {
-	case "app":
-		score += 5
-		why = append(why, "program-password")
-	case "code":
-		score -= 25
-	}
-	if h.example {
-		return 0, false, false, nil
-	}
-	if h.other && !h.mail || f.onlyOther() && h.label != "app" {
-		v.notes = append(v.notes, NoteOther)
-		return 0, false, false, nil
-	}
-	if h.label != "app" && h.label != "password" && !f.about() && !(h.link == linkAlone && f.bare && h.kind == kindStrong && !h.weak) {
-		return 0, false, false, nil
-	}
-	if h.link == linkAlone && (h.zone == zoneSignature || h.zone == zoneDisclaimer) {
-		return 0, false, false, nil
-	}
-	cap := func(max int, word string) {
-		score, capped = min(score, max), true
-		why = append(why, word)
-	}
-	if !f.about() && h.label == "" {
-		cap(60, "no-word")
-	}
-	switch {
-	case h.weak && h.link == linkNear:
-		cap(45, "looks-ordinary") // never a rival
-	case h.weak:
-		cap(58, "looks-ordinary")
-	}
-	if h.unknown {
-		cap(75, "unknown-word")
-	}
-	if h.other || f.other && h.label != "app" && !h.mail {
-		cap(74, "other-purpose")
-	}
-	if h.asked {
-		cap(74, "question")
-	}
-	if h.unsure {
-		cap(74, "unsure")
-	}
-	if f.half {
-		cap(74, "in-parts")
-	}
-	if f.attached && !f.app && !f.subject && h.label != "app" && !h.mail {
-		cap(74, "document-beside")
-	}
-	if f.unplaced() {
-		cap(74, "unplaced")
-	}
-	if v.crowded {
-		cap(74, "too-many")
-	}
-	if h.webmail && !h.mail {
-		cap(30, "webmail")
-		v.notes = append(v.notes, NoteWebmail)
-		past = true
-	} else if h.webmail {
-		cap(74, "webmail")
-	}
-	if h.old || h.negated || h.dead {
-		cap(20, "old")
-		past = true
-	}
-	if f.future && h.link != linkNone {
-		cap(76, "another-announced")
-	}
-	if h.zone == zoneQuoted {
-		cap(15, "quoted")
-		past = true
-	}
-	return score, past, capped, why
-}
-
 // decide forms groups and says what the letter is.
 func (v *verdict) decide(hits []hit, sender string) {
 	v.crowded = len(hits) >= maxHits
 	var dropped []string
 	for i := range hits {
 		h := &hits[i]
-		score, past, capped, why := v.rate(h)
-		if score <= 0 {
+		g, ok := v.rate(h, sender)
+		if !ok {
 			if h.zone != zoneQuoted && !h.example {
 				dropped = append(dropped, h.reading.forms[0])
 			}
 			continue
 		}
 		v.mixed = v.mixed || h.severalBoxes
-		v.put(h, score, past, why, sender)
-		v.groups[len(v.groups)-1].capped = capped
+		v.groups = append(v.groups, g)
 	}
 	v.groups = merge(v.groups)
+	v.weighCodes()
 	sort.SliceStable(v.groups, func(i, j int) bool { return v.groups[i].score > v.groups[j].score })
 	v.pickMailboxes(sender)
 	v.compare(dropped)
@@ -189,99 +76,6 @@ func (v *verdict) decide(hits []hit, sender string) {
 	if v.state == Intended || v.state == None || v.state == Extension {
 		v.groups = nil
 	}
-}
-
-// compare looks for a value that is nearly the best candidate: one of the two
-// was mistyped.
-func (v *verdict) compare(dropped []string) {
-	if len(v.groups) == 0 {
-		return
-	}
-	best := v.groups[0]
-	first := strings.ToLower(best.forms[0])
-	near := func(s string) bool {
-		s = strings.ToLower(s)
-		if len(s) > maxLength || len(first) > maxLength {
-			return false
-		}
-		d := distance(first, s)
-		return d <= 2 && d*3 <= len(first)
-	}
-	for _, s := range dropped[:min(len(dropped), 200)] {
-		if !contains(best.forms, s) && near(s) {
-			best.doubtful = true
-			best.why = append(best.why, "nearly-twice")
-			best.forms = append(best.forms[:len(best.forms):len(best.forms)], s)
-			return
-		}
-	}
-	for _, g := range v.groups[1:min(len(v.groups), 200)] {
-		if g.mailbox == best.mailbox && near(g.forms[0]) && !contains(g.why, "quoted") && !contains(g.why, "old") {
-			best.doubtful = true
-			best.why = append(best.why, "nearly-twice")
-			return
-		}
-	}
-}
-
-func (v *verdict) put(h *hit, score int, past bool, why []string, sender string) {
-	box := h.mailbox
-	if box == sender {
-		box = ""
-	}
-	v.groups = append(v.groups, &group{
-		forms: h.reading.forms, score: score, doubtful: h.doubtful, where: h.where, why: why,
-		mailbox: box, strong: h.kind == kindStrong && !h.weak, link: h.link, label: h.label, past: past,
-	})
-}
-
-// merge unites groups that share their best form, and lets a clear reading
-// settle a doubtful one that has it among its forms.
-func merge(in []*group) []*group {
-	sort.SliceStable(in, func(i, j int) bool {
-		if in[i].doubtful != in[j].doubtful {
-			return !in[i].doubtful
-		}
-		return in[i].score > in[j].score
-	})
-	var out []*group
-	for _, g := range in {
-		into := (*group)(nil)
-		for _, o := range out {
-			if o.mailbox == g.mailbox && (o.forms[0] == g.forms[0] || !o.doubtful && contains(g.forms, o.forms[0])) {
-				into = o
-				break
-			}
-		}
-		if into == nil {
-			out = append(out, g)
-			continue
-		}
-		if g.score > into.score && !into.past {
-			into.score, into.where, into.capped = g.score, g.where, into.capped && g.capped
-		}
-		if into.past && !g.past || g.past && !into.past && !strings.Contains(strings.Join(g.why, " "), "quoted") {
-			// The same password named as new and as old: somebody must look.
-			into.doubtful = true
-			into.past = false
-			into.score = max(into.score, g.score)
-		}
-		for _, f := range g.forms {
-			if !contains(into.forms, f) {
-				into.forms = append(into.forms[:len(into.forms):len(into.forms)], f)
-			}
-		}
-	}
-	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // Two scores below which a group doesn't rival a clear one, and from which a
@@ -400,67 +194,4 @@ func (v *verdict) addNamed(box string) {
 	if !contains(v.named, box) {
 		v.named = append(v.named, box)
 	}
-}
-
-// combine makes one verdict of the plain and the HTML form.
-func combine(plain, rich *verdict, r *Result) *verdict {
-	switch {
-	case plain == nil && rich == nil:
-		return &verdict{state: None}
-	case rich == nil:
-		return plain
-	case plain == nil:
-		return rich
-	}
-	p, h := plain.state, rich.state
-	switch {
-	case p == Found && h == Found:
-		if plain.groups[0].forms[0] == rich.groups[0].forms[0] {
-			return plain
-		}
-		r.note(NoteDiffer)
-		return unite(plain, rich)
-	case p == Found && len(rich.groups) == 0:
-		return plain
-	case h == Found && len(plain.groups) == 0:
-		return rich
-	case p == Found && rich.onlyAbout(plain.groups[0].forms[0]):
-		return plain
-	case h == Found && plain.onlyAbout(rich.groups[0].forms[0]):
-		return rich
-	case len(plain.groups) > 0 && len(rich.groups) > 0:
-		if len(plain.pairs) > 0 || len(rich.pairs) > 0 {
-			return plain
-		}
-		return unite(plain, rich)
-	case len(rich.groups) > 0:
-		return rich
-	case len(plain.groups) > 0:
-		return plain
-	case p == None:
-		return rich
-	}
-	return plain
-}
-
-// onlyAbout: all that v holds is one value, of which s is a form.
-func (v *verdict) onlyAbout(s string) bool {
-	live := 0
-	for _, g := range v.groups {
-		if g.past {
-			continue
-		}
-		live++
-		if !contains(g.forms, s) {
-			return false
-		}
-	}
-	return live <= 1
-}
-
-func unite(a, b *verdict) *verdict {
-	a.groups = append(a.groups, b.groups...)
-	a.state = Ambiguous
-	a.notes = append(a.notes, b.notes...)
-	return a
 }

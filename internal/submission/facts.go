@@ -7,6 +7,7 @@ type facts struct {
 	app       bool // names the password for mail programs
 	password  bool // says "password" in the sender's own words
 	subject   bool // says so in the subject
+	named     bool // a value stands in a line about mail programs
 	thread    bool // answers a message about it
 	mail      bool // names mail programs, two-step verification, …
 	mailweak  bool // says PEC, mailbox, expiry
@@ -26,11 +27,12 @@ type facts struct {
 	explained []explanation // characters of the password that the writer names
 	image     bool
 	attached  bool
+	link      bool // an address to download from
 }
 
 // about: the letter is about the password we want.
 func (f facts) about() bool {
-	return f.app || f.password && !f.onlyOther() || f.subject && !f.otherSubj || f.thread && f.reply
+	return f.app || f.named && !f.onlyOther() || f.password && !f.onlyOther() || f.subject && !f.otherSubj || f.thread && f.reply
 }
 
 // unplaced: nothing says which password it is, and something hints at
@@ -111,6 +113,8 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			f.ownWords += len(w)
 			f.addLine(w)
+			f.named = f.named || hasStrong(line) && lex.says(w)["mail"]
+			f.link = f.link || strings.Contains(line.text, "://")
 			f.stranger = f.stranger || otherLogin(line)
 			if line.zone == zoneOwn && !isGreeting(*line) {
 				lines++

@@ -348,7 +348,7 @@ func ordinary(low string) bool {
 		return false
 	}
 	for _, end := range []string{"ata", "ato", "ati", "ate", "are", "ere", "ire", "ando", "endo", "ita", "ito", "iti", "ite", "uta", "uto",
-		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ete", "iamo", "ala", "alo", "ela", "sta", "sto", "eva", "ava", "iva", "ano", "ono", "ing", "ed", "tion", "ly"} {
+		"uti", "ute", "zione", "zioni", "mente", "remo", "rete", "ranno", "ete", "iamo", "ala", "alo", "ela", "sta", "sto", "arsi", "ersi", "irsi", "eva", "ava", "iva", "ano", "ono", "ing", "ed", "tion", "ly"} {
 		if strings.HasSuffix(low, end) {
 			return true
 		}

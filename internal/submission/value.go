@@ -35,7 +35,12 @@ type hit struct {
 	zone                               zone
 }
 
+// unquoted tells whether a token is marked as a value by quotes, backticks or
+// asterisks. Brackets mark nothing.
 func unquoted(s string) bool {
+	if s == "" || strings.ContainsAny(s[:1], "([{<") {
+		return false
+	}
 	_, ok := unwrap(strings.TrimRight(s, ".,;:"))
 	return ok
 }
@@ -102,7 +107,8 @@ func (s *scanner) mayBeValue(l *line, i int, c *context) (weak, ok bool) {
 	case kindStrong:
 		return false, !known || words == len(tok.words)
 	case kindWeird:
-		return !c.direct(), !known && c.ours()
+		coded := strings.ContainsAny(tok.core, "0123456789") && !c.inherit
+		return !c.direct() && !coded, !known && c.ours()
 	case kindNumber:
 		ok = c.direct() && !known && len(tok.core) >= minLength && !countsSomething(l, i)
 		return !c.hard || len(tok.core) >= 9, ok
@@ -151,7 +157,7 @@ func (s *scanner) setting(l *line, end int, c *context) setting {
 	return setting{
 		more:     end < len(l.toks) && !l.toks[end].cell && len(l.toks[end].words) > 0,
 		labelled: c.hard && c.plain <= 5 && c.direct(),
-		prose:    c.plain >= 4 || c.soft && c.plain >= 2,
+		prose:    c.plain >= 3 || c.soft && c.plain >= 2,
 		dots:     s.dots,
 		opened:   c.opened,
 		closed:   closes(l, end),
