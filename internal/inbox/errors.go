@@ -98,14 +98,18 @@ var (
 // loginError classifies the answer to a login. Only a clear statement about
 // the password is ErrRefused; everything else says nothing about it.
 func loginError(e *imap.Error, text string) error {
+	low := strings.ToLower(text)
+	refused := false
 	switch e.Code {
-	case imap.ResponseCodeAuthenticationFailed, imap.ResponseCodeExpired:
-		return fmt.Errorf("logging in: %w%s", ErrRefused, quoted(text))
+	case imap.ResponseCodeExpired:
+		refused = true
+	case imap.ResponseCodeAuthenticationFailed:
+		refused = !containsAny(low, troubleWords)
 	case "":
-		low := strings.ToLower(text)
-		if e.Type == imap.StatusResponseTypeNo && containsAny(low, refusedWords) && !containsAny(low, troubleWords) {
-			return fmt.Errorf("logging in: %w%s", ErrRefused, quoted(text))
-		}
+		refused = containsAny(low, refusedWords) && !containsAny(low, troubleWords)
+	}
+	if refused && e.Type == imap.StatusResponseTypeNo {
+		return fmt.Errorf("logging in: %w%s", ErrRefused, quoted(text))
 	}
 	return fmt.Errorf("%w: %w%s", ErrDenied, ErrUnavailable, coded(e.Code, text))
 }

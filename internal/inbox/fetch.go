@@ -186,6 +186,9 @@ func (s *Session) twice(ctx context.Context, uids []uint32, get func([]uint32) (
 	uids = slices.Clone(uids)
 	slices.Sort(uids)
 	uids = slices.Compact(uids)
+	if len(uids) > 0 && uids[0] == 0 {
+		uids = uids[1:] // would be "*", the last message
+	}
 	missing, err := get(uids)
 	if err == nil && len(missing) > 0 {
 		missing, err = get(missing)
