@@ -109,3 +109,6 @@ var SigningDomains = signingDomains
 
 // DecodeBase64 is the transfer decoding of signature and data.
 var DecodeBase64 = decodeBase64
+
+// Domains tells for how many signing domains the first anchor stands; 0: any.
+func (t *Trust) Domains() int { return len(t.anchors[0].domains) }
