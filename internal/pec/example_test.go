@@ -1,6 +1,7 @@
 package pec_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -20,7 +21,7 @@ func ExampleJudge() {
 	message := pectest.Envelope{
 		Provider: authority.Provider("posta-certificata@pec.aruba.it", "ARUBA PEC S.p.A."),
 		Sender:   "rossi@pec.it", Recipients: []string{"studio@pec.it"}, Subject: "Nuova password", SentAt: sent,
-		Letter: pectest.Letter{Text: "..."},
+		Letter: pectest.Letter{Text: "la password ..."},
 	}.Bytes()
 
 	o := pec.Options{Trust: trust, Recipients: []string{"studio@pec.it"}, ReceivedAt: sent.Add(time.Minute)}
@@ -28,8 +29,8 @@ func ExampleJudge() {
 		fmt.Println(j.Message.Mailbox, "wrote on", j.Message.SentAt.Format(time.DateOnly), "says", j.Message.Provider)
 	}
 
-	message[len(message)/2] ^= 1
-	j := pec.Judge(message, o)
+	forged := bytes.Replace(message, []byte("la password"), []byte("la passw0rd"), 1)
+	j := pec.Judge(forged, o)
 	fmt.Println(j.Reason, errors.Is(j.Err, pec.ErrBadSignature))
 	fmt.Println(j.Reason.Sentence())
 	// Output:
