@@ -20,6 +20,8 @@ import (
 // (*ingest.Service), or the running daemon over its socket (*remote), which
 // takes who asks from the kernel and the time from its own clock.
 type backend interface {
+	careBackend
+
 	Status(ctx context.Context, mailbox string, now time.Time) ([]ingest.StatusRow, error)
 	Get(ctx context.Context, reader, mailbox, login string, now time.Time) (ingest.Password, error)
 	History(ctx context.Context, mailbox string) ([]ingest.HistoryRow, error)

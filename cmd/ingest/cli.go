@@ -45,7 +45,11 @@ type cli struct {
 	Calendar calendarCmd `cmd:"" help:"Renewals and expiries as iCalendar."`
 	Provider providerCmd `cmd:"" help:"The table of mail providers."`
 	Profile  profileCmd  `cmd:"" help:"Ready settings for another program."`
+	Used     usedCmd     `cmd:"" help:"Where passwords are also kept by hand, and what is to be updated there."`
 	Audit    auditCmd    `cmd:"" help:"Who did what."`
+	Rekey    rekeyCmd    `cmd:"" help:"Seal everything anew after the recipients changed."`
+	Backup   backupCmd   `cmd:"" help:"Write a checked copy of the vault to a new file."`
+	Restore  restoreCmd  `cmd:"" help:"Make the vault from a backup, where there is none."`
 	Check    checkCmd    `cmd:"" help:"Check config, permissions, keys, trust, inbox and SMTP."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 

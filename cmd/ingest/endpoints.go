@@ -112,6 +112,7 @@ func endpoints(now current) []endpoint {
 	}
 	list = append(list, clientEndpoints(now)...)
 	list = append(list, reviewEndpoints(now)...)
+	list = append(list, careEndpoints(now)...)
 	return append(list, outboxEndpoints(now)...)
 }
 

@@ -86,7 +86,8 @@ func (s *Service) runJobs(ctx context.Context, warn bool) error {
 	}
 	warnErr := s.WarnIfDue(ctx, now, warn)
 	readsErr := s.vault.CloseReads(ctx)
-	err := errors.Join(checkErr, warnErr, readsErr)
+	careErr := s.Care(ctx, now)
+	err := errors.Join(checkErr, warnErr, readsErr, careErr)
 	if ctx.Err() == nil {
 		s.daemon.update(func(st *DaemonState) { st.JobError = errText(err) })
 		s.refresh(ctx)

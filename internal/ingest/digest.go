@@ -68,6 +68,9 @@ func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notif
 			}
 		}
 	}
+	if d.Places, err = s.openPlaces(ctx); err != nil {
+		return d, err
+	}
 	return d, s.digestLists(ctx, &d, last, now)
 }
 

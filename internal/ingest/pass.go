@@ -125,6 +125,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.opts.DryRun {
 		return nil
 	}
+	p.touch(ctx)
 	return p.fileAway(ctx)
 }
 

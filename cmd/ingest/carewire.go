@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"time"
+
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/web"
+)
+
+// careBackend is the part of backend that looks after the vault.
+type careBackend interface {
+	Places(ctx context.Context, mailbox string) ([]ingest.PlaceRow, error)
+	PlaceDone(ctx context.Context, actor, mailbox, login, place string, now time.Time) ([]ingest.PlaceRow, error)
+	Backup(ctx context.Context, actor string, w io.Writer) (begun time.Time, err error)
+	BackupDone(ctx context.Context, actor string, begun time.Time) error
+	Rekey(ctx context.Context, actor string) (int, error)
+}
+
+type placeIn struct {
+	Mailbox string `json:"mailbox"`
+	Login   string `json:"login"` // "" = all
+	Place   string `json:"place"`
+}
+
+type backupOut struct {
+	Begun time.Time `json:"begun"`
+	Data  []byte    `json:"data"` // sealed as the vault is
+}
+
+type begunIn struct {
+	Begun time.Time `json:"begun"`
+}
+
+type countOut struct {
+	N int `json:"n"`
+}
+
+// maxBackup is what goes over the socket in one answer; a vault of a thousand
+// mailboxes has a few megabytes.
+const maxBackup = 128 << 20
+
+func careEndpoints(now current) []endpoint {
+	return []endpoint{
+		op(now, "used.list", web.RightAdmin, "Where passwords are also kept by hand, and what is to be updated there.",
+			func(ctx context.Context, s *ingest.Service, _ string, in mailboxIn) ([]ingest.PlaceRow, error) {
+				return s.Places(ctx, in.Mailbox)
+			}),
+		op(now, "used.done", web.RightAdmin, "Notes that the current password was entered at a place.",
+			func(ctx context.Context, s *ingest.Service, who string, in placeIn) ([]ingest.PlaceRow, error) {
+				return s.PlaceDone(ctx, who, in.Mailbox, in.Login, in.Place, time.Now())
+			}),
+		op(now, "backup", web.RightAdmin, "The vault as it is now, as a file.",
+			func(ctx context.Context, s *ingest.Service, who string, _ nothing) (out backupOut, err error) {
+				w := &limitedBuffer{limit: maxBackup}
+				out.Begun, err = s.Backup(ctx, who, w)
+				out.Data = w.Bytes()
+				return out, err
+			}),
+		op(now, "backup.done", web.RightAdmin, "Notes that a backup was checked and is good.",
+			func(ctx context.Context, s *ingest.Service, who string, in begunIn) (nothing, error) {
+				return nothing{}, s.BackupDone(ctx, who, in.Begun)
+			}),
+		op(now, "rekey", web.RightAdmin, "Seals everything anew to the recipients.",
+			func(ctx context.Context, s *ingest.Service, who string, _ nothing) (out countOut, err error) {
+				out.N, err = s.Rekey(ctx, who)
+				return out, err
+			}),
+	}
+}
+
+// limitedBuffer refuses to grow beyond its limit.
+type limitedBuffer struct {
+	bytes.Buffer
+	limit int
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.limit {
+		return 0, &ingest.Error{Msg: "the vault is too large to go over the socket", Hint: "set vault.backup_dir: the service then writes backups itself"}
+	}
+	return b.Buffer.Write(p)
+}
+
+func (r *remote) Places(ctx context.Context, mailbox string) ([]ingest.PlaceRow, error) {
+	return ask[[]ingest.PlaceRow](ctx, r, "used.list", mailboxIn{mailbox})
+}
+
+func (r *remote) PlaceDone(ctx context.Context, _, mailbox, login, place string, _ time.Time) ([]ingest.PlaceRow, error) {
+	return ask[[]ingest.PlaceRow](ctx, r, "used.done", placeIn{mailbox, login, place})
+}
+
+func (r *remote) Backup(ctx context.Context, _ string, w io.Writer) (time.Time, error) {
+	out, err := ask[backupOut](ctx, r, "backup", nothing{})
+	if err != nil {
+		return time.Time{}, err
+	}
+	_, err = w.Write(out.Data)
+	return out.Begun, err
+}
+
+func (r *remote) BackupDone(ctx context.Context, _ string, begun time.Time) error {
+	_, err := ask[nothing](ctx, r, "backup.done", begunIn{begun})
+	return err
+}
+
+func (r *remote) Rekey(ctx context.Context, _ string) (int, error) {
+	out, err := ask[countOut](ctx, r, "rekey", nothing{})
+	return out.N, err
+}

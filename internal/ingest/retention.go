@@ -1,0 +1,81 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"pec-ingest/internal/vault"
+)
+
+// destroyAtOnce bounds the versions of one transaction.
+const destroyAtOnce = 30
+
+// destroyOld destroys the secrets of versions that were replaced longer than
+// vault.destroy_after ago. What is known about them stays. The current and
+// the last proven version of a credential are never touched, nor one that
+// has not ended.
+func (s *Service) destroyOld(ctx context.Context, now time.Time) error {
+	after := s.cfg.Vault.DestroyAfter
+	if after == 0 {
+		return nil
+	}
+	var doomed []vault.Version
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		doomed = nil
+		return tx.Credentials(func(cred vault.Credential) error {
+			versions, err := tx.Versions(cred.Mailbox, cred.Login)
+			if err != nil {
+				return err
+			}
+			for _, v := range versions {
+				if destroyable(cred, v, now.Add(-after)) {
+					doomed = append(doomed, v)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(doomed, destroyAtOnce) {
+		if err := s.destroySome(ctx, part, now.Add(-after)); err != nil {
+			return err
+		}
+	}
+	if len(doomed) > 0 {
+		s.log.Info("secrets of replaced passwords destroyed", "event", "secrets.destroyed", "count", len(doomed))
+	}
+	return nil
+}
+
+func destroyable(cred vault.Credential, v vault.Version, before time.Time) bool {
+	return len(v.Sealed) > 0 && v.N != cred.Current && v.N != cred.Proven && !v.EndedAt.IsZero() && v.EndedAt.Before(before)
+}
+
+func (s *Service) destroySome(ctx context.Context, part []vault.Version, before time.Time) error {
+	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		for _, old := range part {
+			cred, _, err := tx.Credential(old.Mailbox, old.Login)
+			if err != nil {
+				return err
+			}
+			v, ok, err := tx.Version(old.Mailbox, old.Login, old.N)
+			if err != nil {
+				return err
+			}
+			if !ok || !destroyable(cred, v, before) { // somebody went back to it meanwhile
+				continue
+			}
+			v.Sealed = nil
+			if err := tx.PutVersion(v); err != nil {
+				return err
+			}
+			if err := tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "secret.destroyed", Mailbox: v.Mailbox, Login: v.Login, Version: v.N}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
