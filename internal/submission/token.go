@@ -38,22 +38,23 @@ var connectors = map[string]bool{":": true, "=": true, "->": true, "=>": true, "
 	":-": true, "::": true, "➔": true, "➡": true, "...": true, "…": true, "|": true}
 
 var (
-	reElided    = regexp.MustCompile(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
-	reMail      = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
-	reLink      = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
-	reDate      = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
-	reNamedDate = regexp.MustCompile(`^\d{1,2}[./-]([a-z]{3,9})[./-]\d{2,4}$`)
-	reTime      = regexp.MustCompile(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
-	rePhone     = regexp.MustCompile(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
-	reAmount    = regexp.MustCompile(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
-	reFiscal    = regexp.MustCompile(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
-	reIBAN      = regexp.MustCompile(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
-	reVAT       = regexp.MustCompile(`(?i)^it\d{11}$`)
-	reLaw       = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
-	reOrd       = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
-	reFile      = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
-	reError     = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
-	reMsgID     = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	reElided     = regexp.MustCompile(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
+	reMail       = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
+	reLink       = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
+	reDate       = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
+	reNamedDate  = regexp.MustCompile(`^\d{1,2}[./-]([a-z]{3,9})[./-]\d{2,4}$`)
+	reTime       = regexp.MustCompile(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
+	rePhone      = regexp.MustCompile(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
+	reAmount     = regexp.MustCompile(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
+	reFiscal     = regexp.MustCompile(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
+	reIBAN       = regexp.MustCompile(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
+	reVAT        = regexp.MustCompile(`(?i)^it\d{11}$`)
+	reLaw        = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
+	reOrd        = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
+	reFile       = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
+	reGluedArrow = regexp.MustCompile(`^([\pL.]{2,20})(?:[-=]*>+|→|»|➜)(\S+)$`)
+	reError      = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
+	reMsgID      = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
 // tokenize cuts a cleaned line into tokens. "Password:abc" is two, "|" and
@@ -98,6 +99,9 @@ func colonGlued(label token, f string) bool {
 
 // cutLabel parts "Password:abc", "pw=abc" and "scadenza:13/02/2024".
 func cutLabel(f string) (label, value string, ok bool) {
+	if m := reGluedArrow.FindStringSubmatch(f); m != nil && lex.has(wordsOf(m[1]), "password", "app") {
+		return m[1] + ":", m[2], true
+	}
 	i := strings.IndexAny(f, ":=")
 	if i <= 0 || i == len(f)-1 || strings.HasPrefix(f[i:], "://") {
 		return "", "", false

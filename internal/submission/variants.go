@@ -92,6 +92,10 @@ func read(s string, in setting) reading {
 		r.add(v)
 		r.add(v[1:])
 	}
+	if rest, glued := afterLabel(v); glued && !in.labelled {
+		r.doubtful = true
+		r.add(rest)
+	}
 	for _, f := range rewritten(v, in) {
 		if f.text != v {
 			r.doubtful = r.doubtful || f.doubt
@@ -106,6 +110,20 @@ func read(s string, in setting) reading {
 		r.doubtful = true
 	}
 	return r
+}
+
+// afterLabel cuts "pw-abc123": a label glued to the value, or all of it the
+// password.
+func afterLabel(s string) (string, bool) {
+	i := strings.IndexAny(s, "-_/.>;,")
+	if i < 2 || len(s)-i-1 < minLength {
+		return s, false
+	}
+	label := fold(s[:i])
+	if p, ok := lex.longest([]string{label}, "password"); ok && len(p.words) == 1 || passwordWord(label) {
+		return strings.TrimLeft(s[i:], "-_/.>;,"), true
+	}
+	return s, false
 }
 
 // ornament: bullets, arrows and pictograms around a value, outside ASCII.
@@ -145,8 +163,6 @@ func trimEnd(s string, in setting) (string, bool) {
 		return core, marks > 0
 	case tail == "." && in.prose && !in.labelled:
 		return core, marks > 1 || marks == 1 && !in.dots
-	case tail == "." && in.prose:
-		return core, marks > 0
 	case tail == "," && in.labelled:
 		return core, marks > 0
 	}
