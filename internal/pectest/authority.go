@@ -154,6 +154,9 @@ func (a *Authority) Issue(o LeafOptions) *Provider {
 		EmailAddresses: []string{o.Address},
 		SerialNumber:   o.Serial,
 	}
+	if spki, err := x509.MarshalPKIXPublicKey(Key(keyName).Public()); err == nil { // RFC 6109 §5.5.2
+		t.SubjectKeyId = hash(crypto.SHA1, spki)
+	}
 	if o.Emails != nil {
 		t.EmailAddresses = o.Emails
 	}
