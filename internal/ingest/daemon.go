@@ -185,6 +185,9 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 	now := time.Now().UTC().Truncate(time.Second)
 	d.repeats.forget()
 	d.update(func(st *DaemonState) {
+		if st.FailingSince != nil {
+			s.log.Info("the studio's inbox answers again", "event", "inbox.back", "since", *st.FailingSince)
+		}
 		st.Passes++
 		st.LastPassAt, st.LastPass = &now, &sum
 		st.LastError, st.LastErrorAt, st.FailingSince = "", nil, nil
@@ -222,7 +225,8 @@ func (s *Service) failed(ctx context.Context, err error) {
 		}
 		since = *st.FailingSince
 	})
-	if err != nil && ClassOf(err) == Failed && s.daemon.repeats.first("pass "+err.Error(), now) {
+	var e *Error
+	if said := errors.As(err, &e) && e.logged; err != nil && !said && s.daemon.repeats.first("pass "+err.Error(), now) {
 		s.log.Warn("no pass", "event", "pass.failed", "err", err, "hint", HintOf(err))
 	}
 	if now.Sub(since) >= outageAlert {

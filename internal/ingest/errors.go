@@ -34,6 +34,8 @@ type Error struct {
 	Msg   string
 	Hint  string
 	Err   error
+
+	logged bool // the log has it already
 }
 
 func (e *Error) Error() string {

@@ -92,7 +92,7 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 	if err := p.run(ctx); err != nil {
 		return p.sum, err
 	}
-	s.log.Info("pass finished", "event", "pass.finished", "seen", p.sum.Seen, "accepted", p.sum.Accepted,
+	s.log.Log(ctx, p.level(), "pass finished", "event", "pass.finished", "seen", p.sum.Seen, "accepted", p.sum.Accepted,
 		"superseded", p.sum.Superseded, "extended", p.sum.Extended, "review", p.sum.Review,
 		"rejected", p.sum.Rejected, "ignored", p.sum.Ignored, "receipts", p.sum.Receipts, "errors", p.sum.Errors,
 		"dry_run", opts.DryRun)
@@ -114,7 +114,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.box, err = p.sess.Examine(ctx); err != nil {
 		return p.inboxError(err)
 	}
-	p.log.Info("pass started", "event", "pass.started", "folder", p.cfg.Inbox.Folder, "messages", p.box.Messages)
+	p.log.Log(ctx, p.level(), "pass started", "event", "pass.started", "folder", p.cfg.Inbox.Folder, "messages", p.box.Messages)
 	if err := p.scan(ctx); err != nil {
 		return err
 	}
@@ -127,6 +127,15 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.touch(ctx)
 	return p.fileAway(ctx)
+}
+
+// level is how loud the pass is: the daemon's hundreds a day, which mostly
+// find nothing, would drown the rest.
+func (p *pass) level() slog.Level {
+	if p.opts.session != nil && p.sum == (Summary{}) {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 func (p *pass) observe(o Observation) {
@@ -180,7 +189,7 @@ func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session,
 
 // inboxError turns what the inbox said into what an admin can act on.
 func (s *Service) inboxError(err error) error {
-	e := &Error{Msg: "studio inbox " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, Err: err}
+	e := &Error{Msg: "studio inbox " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, Err: err, logged: true}
 	log := s.log
 	if !s.daemon.repeats.first(err.Error(), time.Now()) {
 		log = slog.New(slog.DiscardHandler) // said within the hour

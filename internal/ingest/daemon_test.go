@@ -1,0 +1,473 @@
+package ingest_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"filippo.io/age"
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/secret"
+	"pec-ingest/internal/servertest"
+	"pec-ingest/internal/vault"
+)
+
+const studioUser = "studio@pec.studio.example"
+
+// bubble is a daemon's world inside a synctest bubble: an inbox on an
+// embedded server, a vault, and a configuration. Its network is under the
+// test's control.
+type bubble struct {
+	t       *testing.T
+	dir     string
+	service *ingest.Service
+	user    *imapmemserver.User
+	tls     *tls.Config
+	ca      *servertest.CA
+	born    time.Time
+
+	mu    sync.Mutex
+	fail  func() error // nil: the server answers
+	dials []time.Time
+	conns []net.Conn
+	hang  bool // connections are made, and nobody answers
+}
+
+func newBubble(t *testing.T, extra string) *bubble {
+	t.Helper()
+	b := &bubble{t: t, dir: t.TempDir(), born: time.Now()}
+	write := func(name, text string, mode os.FileMode) {
+		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(b.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("recipients.txt", key.Recipient().String()+"\n", 0o644)
+	write("identity", key.String()+"\n", 0o600)
+	write("inbox-password", "giusta\n", 0o600)
+	write("config.toml", fmt.Sprintf(`[inbox]
+host = "imap.example"
+username = %q
+[vault]
+url = "bbolt://%s/vault/vault.db"
+[warnings]
+to_studio = ["capo@studio.example"]
+%s`, studioUser, b.dir, extra), 0o644)
+	if err := os.Mkdir(filepath.Join(b.dir, "vault"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(filepath.Join(b.dir, "config.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.service, err = ingest.Open(cfg, ingest.Writing, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+		t.Fatal(err)
+	}
+	b.ca = servertest.NewCA(t)
+	b.tls = b.ca.ServerConfig(t, servertest.Leaf{Names: []string{"imap.example"}})
+	b.user = imapmemserver.NewUser(studioUser, "giusta")
+	if err := b.user.Create("INBOX", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.service.DialInbox = b.dial
+	b.service.InboxPassword = func() (secret.Secret, error) {
+		return config.ReadSecretFile(filepath.Join(b.dir, "inbox-password"))
+	}
+	return b
+}
+
+// dial is inbox.Dial over a pipe.
+func (b *bubble) dial(ctx context.Context, c inbox.Config) (*inbox.Session, error) {
+	b.mu.Lock()
+	b.dials = append(b.dials, time.Now())
+	fail, hang := b.fail, b.hang
+	b.mu.Unlock()
+	if fail != nil {
+		if err := fail(); err != nil {
+			return nil, err
+		}
+	}
+	c.TLS = &tls.Config{RootCAs: b.ca.Pool(), Time: func() time.Time { return b.born }} // the test certificate lives a day
+	c.Dial = func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		b.mu.Lock()
+		b.conns = append(b.conns, far)
+		b.mu.Unlock()
+		if !hang {
+			go b.serve(far)
+		}
+		return near, nil
+	}
+	return inbox.Dial(ctx, c)
+}
+
+func (b *bubble) serve(conn net.Conn) {
+	mem := imapmemserver.New()
+	mem.AddUser(b.user)
+	server := imapserver.New(&imapserver.Options{
+		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			return mem.NewSession(), nil, nil
+		},
+		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIdle: {}, imap.CapUIDPlus: {}, imap.CapMove: {}, imap.CapNamespace: {}},
+		Logger: nopLogger{},
+	})
+	l := &oneConn{conn: tls.Server(conn, b.tls), closed: make(chan struct{})}
+	_ = server.Serve(l)
+}
+
+type nopLogger struct{}
+
+func (nopLogger) Printf(string, ...any) {}
+
+// oneConn is a listener for one connection.
+type oneConn struct {
+	conn   net.Conn
+	closed chan struct{}
+	given  bool
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if !l.given {
+		l.given = true
+		return l.conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (l *oneConn) Close() error   { return nil }
+func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{} }
+
+// cut ends all connections, as a network does.
+func (b *bubble) cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.conns {
+		c.Close()
+	}
+	b.conns = nil
+}
+
+func (b *bubble) setFail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fail = nil
+	if err != nil {
+		b.fail = func() error { return err }
+	}
+}
+
+func (b *bubble) dialCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.dials)
+}
+
+// run runs the daemon while during does what it does, and then ends it.
+func (b *bubble) run(during func()) {
+	b.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ready := make(chan struct{})
+	done := make(chan error, 1)
+	go func() { done <- b.service.Run(ctx, ingest.Hooks{Ready: func() { close(ready) }}) }()
+	<-ready
+	synctest.Wait()
+	during()
+	begun := time.Now()
+	stop()
+	if err := <-done; err != nil {
+		b.t.Errorf("stopping: %v", err)
+	}
+	if d := time.Since(begun); d > 5*time.Second {
+		b.t.Errorf("took %v to stop, want 5 s at most", d)
+	}
+	b.cut()
+}
+
+func (b *bubble) close() {
+	if err := b.service.Close(); err != nil {
+		b.t.Errorf("closing: %v", err)
+	}
+}
+
+func (b *bubble) state() ingest.DaemonState {
+	b.t.Helper()
+	d, err := b.service.Daemon(context.Background())
+	if err != nil || d == nil {
+		b.t.Fatalf("state: got %v, %v", d, err)
+	}
+	return *d
+}
+
+// The server takes IDLE and announces nothing: the poll sees to it.
+func TestRunPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.run(func() {
+			time.Sleep(time.Hour + time.Minute)
+			synctest.Wait()
+			if got := b.state(); got.Passes != 13 || got.Phase != ingest.PhaseWatching || got.LastError != "" {
+				t.Errorf("after an hour: got %d passes, %s, %q, want 13 passes (one at once, one every five minutes)", got.Passes, got.Phase, got.LastError)
+			}
+			if n := b.dialCount(); n != 1 {
+				t.Errorf("got %d logins, want 1: the session is kept", n)
+			}
+		})
+	})
+}
+
+// A cut connection is opened again within seconds. A server that is gone for
+// two days is asked with growing pauses, and its first answer brings
+// everything back.
+func TestRunReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.run(func() {
+			b.cut()
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			if got := b.state(); got.Passes != 2 || got.Reconnects != 1 || got.LastError != "" {
+				t.Errorf("3 s after the cut: got %d passes, %d reconnects, %q, want 2, 1 and no error", got.Passes, got.Reconnects, got.LastError)
+			}
+			b.setFail(fmt.Errorf("connecting: %w", inbox.ErrNetwork))
+			b.cut()
+			before := b.dialCount()
+			time.Sleep(48 * time.Hour)
+			synctest.Wait()
+			got := b.state()
+			if got.Phase != ingest.PhaseWaiting || got.FailingSince == nil || time.Since(*got.FailingSince) < 47*time.Hour || got.NextTryAt == nil {
+				t.Errorf("after two days without the server: got %+v", got)
+			}
+			if !strings.Contains(got.Line(), "not reachable since") {
+				t.Errorf("the status line does not say it: %q", got.Line())
+			}
+			// Pauses of 2.5 to 5 minutes: 576 to 1152 tries.
+			if n := b.dialCount() - before; n < 500 || n > 1200 {
+				t.Errorf("asked %d times in two days", n)
+			}
+			b.setFail(nil)
+			time.Sleep(6 * time.Minute)
+			synctest.Wait()
+			if got := b.state(); got.Phase != ingest.PhaseWatching || got.LastError != "" || got.FailingSince != nil {
+				t.Errorf("the server is back: got %+v", got)
+			}
+		})
+	})
+}
+
+// A refused password is tried once in two days and two starts; another one
+// within seconds.
+func TestRunRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.setFail(fmt.Errorf("logging in: %w", inbox.ErrRefused))
+		for range 2 {
+			b.run(func() {
+				time.Sleep(24 * time.Hour)
+				synctest.Wait()
+				if got := b.state(); got.Phase != ingest.PhaseRefused {
+					t.Errorf("got phase %s, want refused", got.Phase)
+				}
+				_, err := b.service.Once(context.Background(), ingest.RunOptions{PassOptions: ingest.PassOptions{Asked: true}})
+				if !errors.Is(err, ingest.ErrClosedSecret) {
+					t.Errorf("a pass asked for: got %v, want ErrClosedSecret", err)
+				}
+			})
+		}
+		if n := b.dialCount(); n != 1 {
+			t.Errorf("the refused password was tried %d times, want once", n)
+		}
+		b.run(func() {
+			b.setFail(nil)
+			if err := os.WriteFile(filepath.Join(b.dir, "inbox-password"), []byte("giusta2\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b.user = imapmemserver.NewUser(studioUser, "giusta2")
+			if err := b.user.Create("INBOX", nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(6 * time.Second)
+			synctest.Wait()
+			if got := b.state(); got.Phase != ingest.PhaseWatching || got.Passes != 1 {
+				t.Errorf("after the password changed: got %s, %d passes", got.Phase, got.Passes)
+			}
+		})
+	})
+}
+
+// A no that is not about the password: once an hour at most.
+func TestRunDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.setFail(fmt.Errorf("%w: %w", inbox.ErrDenied, inbox.ErrUnavailable))
+		b.run(func() {
+			time.Sleep(24*time.Hour + time.Minute)
+			synctest.Wait()
+			if n := b.dialCount(); n != 25 {
+				t.Errorf("asked %d times in a day, want 25: at once and every hour", n)
+			}
+			for i, at := range b.dials[1:] {
+				if d := at.Sub(b.dials[i]); d < time.Hour {
+					t.Errorf("try %d came %v after the one before", i+2, d)
+				}
+			}
+		})
+	})
+}
+
+// The server accepts the connection and never says a word: stopping does not
+// wait for it.
+func TestRunStopsWithSilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.hang = true
+		b.run(func() {
+			if got := b.state(); got.LastError == "" {
+				t.Error("a silent server is no error")
+			}
+			before := b.dialCount()
+			time.Sleep(5 * time.Second) // into the next try, which waits for an answer
+			if b.dialCount() == before || b.state().Phase != ingest.PhaseConnecting {
+				t.Errorf("got phase %s, want a try under way", b.state().Phase)
+			}
+		})
+	})
+}
+
+// Passes asked for by many at once, while others run by themselves, never
+// overlap: a second one at the same time would be refused with ErrBusy.
+func TestRunNoOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.run(func() {
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					if _, err := b.service.Once(context.Background(), ingest.RunOptions{}); err != nil {
+						t.Errorf("got %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			if got := b.state(); got.Passes != 21 {
+				t.Errorf("got %d passes, want the first and 20 asked for", got.Passes)
+			}
+		})
+		// Without the daemon the service makes the pass itself.
+		if _, err := b.service.Once(context.Background(), ingest.RunOptions{}); err != nil {
+			t.Errorf("after the daemon: %v", err)
+		}
+	})
+}
+
+// The heartbeat follows good passes and stops with them; the alert command
+// gets the event as JSON, once a day while the trouble lasts.
+func TestRunHeartbeatAndAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := filepath.Join(t.TempDir(), "events")
+		b := newBubble(t, fmt.Sprintf("[alert]\ncommand = [\"/bin/sh\", \"-c\", \"cat >> %s\"]\nheartbeat_file = \"beat\"\n", out))
+		defer b.close()
+		beat := func() time.Time {
+			info, err := os.Stat(filepath.Join(b.dir, "beat"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info.ModTime()
+		}
+		b.run(func() {
+			time.Sleep(16 * time.Minute)
+			synctest.Wait()
+			first := beat()
+			if d := time.Since(first); d > 5*time.Minute || d < 0 {
+				t.Errorf("the heartbeat is %v old", d)
+			}
+			b.setFail(fmt.Errorf("connecting: %w", inbox.ErrNetwork))
+			b.cut()
+			time.Sleep(50 * time.Hour)
+			synctest.Wait()
+			if !beat().Equal(first) {
+				t.Error("the heartbeat goes on without passes")
+			}
+		})
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if len(lines) != 3 {
+			t.Errorf("got %d alerts in 50 hours, want one on each of three days:\n%s", len(lines), text)
+		}
+		var e ingest.Event
+		if err := json.Unmarshal([]byte(lines[0]), &e); err != nil || e.Event != "inbox.outage" || e.Msg == "" || e.Hint == "" {
+			t.Errorf("got event %+v, %v", e, err)
+		}
+	})
+}
+
+// The jobs run at their hour in the studio's zone, and at once after a start
+// that missed them.
+func TestRunJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "") // 1 January 2000, a Saturday, 00:00 UTC
+		defer b.close()
+		b.run(func() {
+			time.Sleep(2*24*time.Hour + 7*time.Hour + 59*time.Minute) // Monday 08:59 in Rome
+			synctest.Wait()
+			before := b.lastRun(ingest.JobWarnings)
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if got := b.lastRun(ingest.JobWarnings); !got.After(before) || got.UTC().Format("15:04") != "08:00" {
+				t.Errorf("warnings ran at %v, want Monday 08:00 UTC, which is 9 in Rome", got)
+			}
+			if got := b.lastRun(ingest.JobProbe); got.UTC().Format("Mon 15:04") != "Mon 05:00" {
+				t.Errorf("checks ran at %v, want Monday 05:00 UTC, which is 6 in Rome", got)
+			}
+		})
+		time.Sleep(3 * 24 * time.Hour) // off until Thursday
+		b.run(func() {
+			if got := b.lastRun(ingest.JobWarnings); time.Since(got) > time.Minute {
+				t.Errorf("after three days off: warnings last ran %v ago, want at once", time.Since(got))
+			}
+		})
+	})
+}
+
+func (b *bubble) lastRun(job string) (at time.Time) {
+	b.t.Helper()
+	err := b.service.Vault().View(context.Background(), func(tx *vault.Tx) (err error) {
+		at, _, err = tx.Job(job)
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return at
+}
