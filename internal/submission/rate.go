@@ -63,6 +63,9 @@ func (v *verdict) foreign(h *hit) bool {
 		v.notes = append(v.notes, NoteOther)
 		return true
 	}
+	if h.unknown && f.unplaced() {
+		return true // "password Zeta" in a letter about Zeta
+	}
 	if h.link == linkAlone && (h.zone == zoneSignature || h.zone == zoneDisclaimer) {
 		return true
 	}

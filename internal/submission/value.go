@@ -110,7 +110,7 @@ func (s *scanner) mayBeValue(l *line, i int, c *context) (weak, ok bool) {
 		coded := strings.ContainsAny(tok.core, "0123456789") && !c.inherit
 		return !c.direct() && !coded, !known && c.ours()
 	case kindNumber:
-		ok = c.direct() && !known && len(tok.core) >= minLength && !countsSomething(l, i)
+		ok = c.direct() && c.label != "code" && !known && len(tok.core) >= minLength && !countsSomething(l, i)
 		return !c.hard || len(tok.core) >= 9, ok
 	case kindWord:
 		if unquoted(tok.s) {
