@@ -51,6 +51,7 @@ type cli struct {
 	Backup   backupCmd   `cmd:"" help:"Write a checked copy of the vault to a new file."`
 	Restore  restoreCmd  `cmd:"" help:"Make the vault from a backup, where there is none."`
 	Check    checkCmd    `cmd:"" help:"Check config, permissions, keys, trust, inbox and SMTP."`
+	Metrics  metricsCmd  `cmd:"" help:"Print metrics for Prometheus."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`

@@ -110,6 +110,7 @@ func endpoints(now current) []endpoint {
 				return s.SelfCheck(ctx, time.Now()), nil
 			}),
 	}
+	list = append(list, metricsEndpoint(now))
 	list = append(list, clientEndpoints(now)...)
 	list = append(list, reviewEndpoints(now)...)
 	list = append(list, careEndpoints(now)...)

@@ -14,9 +14,14 @@ import (
 type statusCmd struct {
 	Mailbox string `arg:"" optional:"" help:"Only this mailbox."`
 	JSON    bool   `help:"Print JSON."`
+	// Codes of monitoring plugins; the contract's own are those without it.
+	ExitCode bool `help:"One line and an exit code for monitoring: 0 well, 1 due or unverified, 2 expired, broken or missing, 3 unknown."`
 }
 
 func (c *statusCmd) Run(ctx context.Context, env *environment) error {
+	if c.ExitCode {
+		return monitorStatus(ctx, env, c.Mailbox)
+	}
 	return env.with(ingest.Reading, func(s backend) error {
 		rows, err := s.Status(ctx, c.Mailbox, time.Now())
 		if err != nil {

@@ -38,6 +38,7 @@ func (runCmd) Run(ctx context.Context, env *environment) (err error) {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	env.log = serviceLog(env.log)
 	d := &daemon{env: env, manager: newManager()}
 	if d.cfg, err = env.loadConfig(); err != nil {
 		return err
