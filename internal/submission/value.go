@@ -72,7 +72,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	if c.direct() || header {
 		n = s.runLength(l, i)
 	}
-	in := s.setting(l, i+n, c)
+	in := s.setting(l, i, i+n, c)
 	if n > 1 {
 		in.more = false
 		h.reading = several(l.toks[i:i+n], in)
@@ -152,9 +152,14 @@ func linkOf(l *line, tok *token, c *context, header bool) link {
 	return linkNone
 }
 
-// setting describes what surrounds a value that ends before token end.
-func (s *scanner) setting(l *line, end int, c *context) setting {
+// setting describes what surrounds a value from token start to before end.
+func (s *scanner) setting(l *line, start, end int, c *context) setting {
+	quotes := 0
+	for _, t := range l.toks[max(0, start-30):start] {
+		quotes += strings.Count(t.s, `"`)
+	}
 	return setting{
+		quote:    quotes%2 == 1,
 		more:     end < len(l.toks) && !l.toks[end].cell && len(l.toks[end].words) > 0,
 		labelled: c.hard && c.plain <= 5 && c.direct(),
 		prose:    c.plain >= 3 || c.soft && c.plain >= 2,

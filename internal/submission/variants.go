@@ -22,6 +22,7 @@ type setting struct {
 	dots     bool // the writer ends other sentences with dots
 	opened   bool // "(" before it on the line
 	closed   bool // ")" after it on the line
+	quote    bool // a quotation mark is open
 	bracket  bool // a bracket opens next
 	goesOn   bool // the sentence goes on with a small letter
 	escapes  bool // markdown escapes elsewhere in the letter
@@ -240,7 +241,11 @@ func unbalanced(s string, in setting) (string, bool) {
 				doubt = true
 			}
 		case '"', '\'', '`':
-			doubt = true
+			if s[n-1] == '"' && in.quote {
+				s = s[:n-1]
+			} else {
+				doubt = true
+			}
 		}
 	}
 	return s, doubt
