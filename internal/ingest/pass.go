@@ -68,6 +68,7 @@ type pass struct {
 	planned []vault.Submission
 
 	breaker breaker
+	redials int // new sessions that this pass needed
 }
 
 // ErrBusy means that another pass is running.
@@ -108,8 +109,12 @@ func (p *pass) run(ctx context.Context) error {
 		if p.sess, err = p.openInbox(ctx, p.opts); err != nil {
 			return err
 		}
-		defer p.sess.Close()
 	}
+	defer func() {
+		if p.sess != p.opts.session { // its own, or one that took the place of the daemon's
+			p.sess.Close()
+		}
+	}()
 
 	if p.box, err = p.sess.Examine(ctx); err != nil {
 		return p.inboxError(err)

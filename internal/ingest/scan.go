@@ -136,9 +136,12 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 	var fetch, receipts []uint32
 	headers := map[uint32]inbox.Header{}
 	var skipped []judged
-	missing, err := p.sess.Headers(ctx, uids, func(h inbox.Header) error {
-		headers[h.UID] = h
-		return nil
+	missing, err := p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+		return p.sess.Headers(ctx, uids, func(h inbox.Header) error {
+			answered(h.UID)
+			headers[h.UID] = h
+			return nil
+		})
 	})
 	if err != nil {
 		return p.inboxError(err)
@@ -169,17 +172,21 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 		defer func() { batch = batch[:0] }()
 		return p.commitJudged(ctx, batch)
 	}
-	gone, err := p.sess.Fetch(ctx, fetch, func(m inbox.Message) error {
-		batch = append(batch, p.judge(ctx, headers[m.UID], m))
-		if len(batch) < commitBatch {
-			return nil
+	gone, err := p.getAll(ctx, fetch, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+		gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
+			answered(m.UID)
+			batch = append(batch, p.judge(ctx, headers[m.UID], m))
+			if len(batch) < commitBatch {
+				return nil
+			}
+			return flush()
+		})
+		// What was read is judged and kept even when the connection then broke.
+		if ferr := flush(); ferr != nil {
+			return gone, ferr
 		}
-		return flush()
+		return gone, err
 	})
-	// What was read is judged and kept even when the connection then broke.
-	if ferr := flush(); err == nil {
-		err = ferr
-	}
 	if err != nil {
 		return p.inboxError(err)
 	}
