@@ -72,22 +72,15 @@ func (e *environment) openLog() error {
 		return &ingest.Error{Class: ingest.Usage, Msg: "--log-level", Err: err}
 	}
 	opts := &slog.HandlerOptions{Level: level}
-	if e.LogFormat == "json" {
+	switch e.LogFormat {
+	case "json":
 		e.log = slog.New(slog.NewJSONHandler(e.stderr, opts))
-	} else {
-		if e.LogFormat == "journal" {
-			opts.ReplaceAttr = dropTime // the journal has its own clock
-		}
+	case "journal":
+		e.log = slog.New(newJournalHandler(journalSocket, e.stderr, level))
+	default:
 		e.log = slog.New(slog.NewTextHandler(e.stderr, opts))
 	}
 	return nil
-}
-
-func dropTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
 }
 
 func (e *environment) loadConfig() (*config.Config, error) { return config.Load(e.Config) }
