@@ -3,7 +3,7 @@
 GO ?= go
 GOFLAGS_TEST ?= -timeout 14m
 
-.PHONY: demo build test check fuzz fmt cover deps vulncheck
+.PHONY: demo build deb test test-all race check fuzz fmt cover deps vulncheck
 
 demo: ## run the main job on an embedded example
 	$(GO) run ./cmd/ingest demo
@@ -11,11 +11,18 @@ demo: ## run the main job on an embedded example
 build: ## build bin/ingest
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ingest ./cmd/ingest
 
+deb: ## build the Debian package in dist/
+	GO=$(GO) ./scripts/build-deb.sh
+
 deps: ## install what the tests need (Debian packages, only what is missing)
 	./scripts/install-test-deps.sh
 
 test: deps check ## install what is missing and run every test, on real servers
 	PEC_INGEST_REAL=1 $(GO) test $(GOFLAGS_TEST) ./...
+
+test-all: test ## and the Debian package in a fresh Debian; needs root
+	./scripts/install-test-deps.sh --all
+	./scripts/test-package.sh
 
 race: deps ## the same under the race detector
 	PEC_INGEST_REAL=1 $(GO) test -race -timeout 40m ./...
