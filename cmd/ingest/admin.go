@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/provider"
@@ -82,13 +83,29 @@ func printSteps(env *environment, title string, steps []string) {
 
 type auditCmd struct {
 	Verify  bool   `help:"Check the chain and print its head."`
+	Head    string `help:"With --verify: the head that a digest gave; that entry must still be there, unchanged." placeholder:"SEQ:HASH"`
 	Mailbox string `help:"Only this mailbox."`
+	Actor   string `help:"Only what this actor did: a user's name, uid:N, or service." placeholder:"WHO"`
+	Event   string `help:"Only this event, or all that begin so: credential." placeholder:"EVENT"`
+	Since   string `help:"Only from this day on (YYYY-MM-DD)." placeholder:"DATE"`
+	Until   string `help:"Only up to this day, it included." placeholder:"DATE"`
 	JSON    bool   `help:"Print JSON."`
 }
 
 func (c *auditCmd) Run(ctx context.Context, env *environment) error {
+	wanted, err := c.filter()
+	if err != nil {
+		return err
+	}
+	headSeq, headHash, err := c.head()
+	if err != nil {
+		return err
+	}
 	return env.with(ingest.Reading, func(s backend) error {
 		if c.Verify {
+			if err := s.AuditCompare(ctx, headSeq, headHash); err != nil {
+				return err
+			}
 			seq, hash, err := s.AuditVerify(ctx)
 			if err != nil {
 				return err
@@ -103,6 +120,7 @@ func (c *auditCmd) Run(ctx context.Context, env *environment) error {
 		if err != nil {
 			return err
 		}
+		rows = slices.DeleteFunc(rows, func(r ingest.AuditRow) bool { return !wanted(r) })
 		if c.JSON {
 			return printJSON(env.stdout, rows)
 		}

@@ -17,6 +17,7 @@ type careBackend interface {
 	Backup(ctx context.Context, actor string, w io.Writer) (begun time.Time, err error)
 	BackupDone(ctx context.Context, actor string, begun time.Time) error
 	Rekey(ctx context.Context, actor string) (int, error)
+	AuditCompare(ctx context.Context, seq int, hash string) error
 }
 
 type placeIn struct {
@@ -68,6 +69,10 @@ func careEndpoints(now current) []endpoint {
 				out.N, err = s.Rekey(ctx, who)
 				return out, err
 			}),
+		op(now, "audit.compare", web.RightAdmin, "Checks the chain of the audit log against a head known from elsewhere.",
+			func(ctx context.Context, s *ingest.Service, _ string, in auditHeadOut) (nothing, error) {
+				return nothing{}, s.AuditCompare(ctx, in.Seq, in.Head)
+			}),
 	}
 }
 
@@ -109,4 +114,9 @@ func (r *remote) BackupDone(ctx context.Context, _ string, begun time.Time) erro
 func (r *remote) Rekey(ctx context.Context, _ string) (int, error) {
 	out, err := ask[countOut](ctx, r, "rekey", nothing{})
 	return out.N, err
+}
+
+func (r *remote) AuditCompare(ctx context.Context, seq int, hash string) error {
+	_, err := ask[nothing](ctx, r, "audit.compare", auditHeadOut{seq, hash})
+	return err
 }

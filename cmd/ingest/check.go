@@ -10,7 +10,8 @@ import (
 )
 
 type checkCmd struct {
-	JSON bool `help:"Print JSON."`
+	JSON     bool   `help:"Print JSON."`
+	Recovery string `help:"Also prove that this recovery key opens everything." placeholder:"FILE"`
 }
 
 func (c *checkCmd) Run(ctx context.Context, env *environment) error {
@@ -21,6 +22,9 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 	lines, err := selfCheck(ctx, cfg, env)
 	if err != nil {
 		return err
+	}
+	if c.Recovery != "" {
+		lines = append(lines, checkRecovery(ctx, env, cfg, c.Recovery))
 	}
 	if c.JSON {
 		err = printJSON(env.stdout, lines)

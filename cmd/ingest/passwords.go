@@ -65,10 +65,16 @@ func printStatus(w io.Writer, rows []ingest.StatusRow) error {
 type getCmd struct {
 	Mailbox string `arg:"" help:"Whose password."`
 	Login   string `help:"Which login, where the mailbox has several."`
+	Wait    bool   `help:"Wait until there is one that works."`
 	JSON    bool   `help:"Print JSON with version and expiry."`
 }
 
 func (c *getCmd) Run(ctx context.Context, env *environment) error {
+	if c.Wait {
+		if err := c.wait(ctx, env); err != nil {
+			return err
+		}
+	}
 	return env.with(ingest.Reading, func(s backend) error {
 		p, err := s.Get(ctx, actor(), c.Mailbox, c.Login, time.Now())
 		if err != nil {
