@@ -29,8 +29,6 @@ type TrustOptions struct {
 	PEM  [][]byte
 	Pins []string // "spki-sha256:" and 64 hex digits: keys whose certificate the message brings
 	CRLs [][]byte // PEM or DER
-	// LiftDomains takes the list of signing domains off the built-in anchor.
-	LiftDomains bool
 }
 
 // Trust is a set of anchors and revocation lists. It is safe for concurrent
@@ -82,12 +80,9 @@ func NewTrust(o TrustOptions) (*Trust, error) {
 			return nil, err
 		}
 		// AgID CA1 has path length 0: no further CA below it.
-		a := &anchor{name: "AgID CA1", spki: spki, builtin: true, maxInter: 0}
-		if !o.LiftDomains {
-			a.domains = map[string]bool{}
-			for _, d := range signingDomains {
-				a.domains[d] = true
-			}
+		a := &anchor{name: "AgID CA1", spki: spki, builtin: true, maxInter: 0, domains: map[string]bool{}}
+		for _, d := range signingDomains {
+			a.domains[d] = true
 		}
 		t.add(a)
 	}

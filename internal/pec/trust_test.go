@@ -238,13 +238,10 @@ func TestAnchorInfo(t *testing.T) {
 	}
 }
 
-// The built-in anchor stands for the providers' domains, unless that is lifted.
-func TestLiftDomains(t *testing.T) {
+// The built-in anchor stands for the providers' domains only.
+func TestBuiltinDomains(t *testing.T) {
 	if got := newTrust(t, pec.TrustOptions{Builtin: true}).Domains(); got != len(pec.SigningDomains) || got < 30 {
 		t.Errorf("got %d domains, want %d", got, len(pec.SigningDomains))
-	}
-	if got := newTrust(t, pec.TrustOptions{Builtin: true, LiftDomains: true}).Domains(); got != 0 {
-		t.Errorf("lifted: got %d domains, want any", got)
 	}
 }
 
