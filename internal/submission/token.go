@@ -52,7 +52,7 @@ var (
 	reLaw        = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
 	reOrd        = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
 	reFile       = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
-	reGluedArrow = regexp.MustCompile(`^([\pL.]{2,20})(?:[-=]*>+|→|»|➜)(\S+)$`)
+	reGluedArrow = regexp.MustCompile(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
 	reError      = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
 	reMsgID      = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
@@ -171,10 +171,8 @@ func shape(s string) kind {
 	if lex.names[low] {
 		return kindWord
 	}
-	for _, re := range []*regexp.Regexp{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError} {
-		if re.MatchString(s) {
-			return kindOther
-		}
+	if strings.ContainsAny(s, "0123456789@./:") && recognised(s) {
+		return kindOther
 	}
 	if m := reNamedDate.FindStringSubmatch(low); m != nil && monthOf(fold(m[1])) > 0 {
 		return kindOther
@@ -233,6 +231,16 @@ func shape(s string) kind {
 		return kindOther
 	}
 	return kindStrong
+}
+
+// recognised: an address, a date, a number of some register, …
+func recognised(s string) bool {
+	for _, re := range []*regexp.Regexp{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError} {
+		if re.MatchString(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // reMarkedNumber is a number with a word glued on: "n.12", "art.5", "euro50,00", "30%".

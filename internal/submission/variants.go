@@ -89,7 +89,7 @@ func read(s string, in setting) reading {
 		r.doubtful = r.doubtful || doubt
 	}
 
-	if strings.ContainsAny(v[:min(1, len(v))], ":=") && !in.labelled {
+	if first := v[:min(1, len(v))]; first == ">" || strings.ContainsAny(first, ":=") && !in.labelled {
 		r.add(v)
 		r.add(v[1:])
 	}
@@ -226,7 +226,9 @@ func unbalanced(s string, in setting) (string, bool) {
 		doubt = true
 	case ':', '=':
 		doubt = !in.labelled // the label's?
-	case '-', '*', '_', '>':
+	case '>':
+		doubt = true // "pw=>abc": an arrow's?
+	case '-', '*', '_':
 		doubt = in.alone // a bullet without its blank?
 	}
 	if n := len(s); n > 0 {

@@ -24,6 +24,9 @@ type line struct {
 	words []string // of all tokens, in order
 	tokOf []int    // for each word its token
 	blank bool
+
+	width  int // cells of a table row, see headRow; 0 not counted yet
+	isHead bool
 }
 
 // text is one readable part of a message.
