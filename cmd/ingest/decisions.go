@@ -193,9 +193,9 @@ func (c *outboxListCmd) Run(ctx context.Context, env *environment) error {
 		if c.JSON {
 			return printJSON(env.stdout, rows)
 		}
-		t := newTable(env.stdout, "N", "KIND", "TO", "STATE", "QUEUED", "SENT", "ERROR")
+		t := newTable(env.stdout, "N", "KIND", "TO", "STATE", "QUEUED", "SENT", "ERROR", "NEXT")
 		for _, r := range rows {
-			t.row(r.N, r.Kind, r.To, r.State, r.QueuedAt, r.SentAt, r.LastError)
+			t.row(r.N, r.Kind, r.To, r.State, r.QueuedAt, r.SentAt, r.LastError, r.Next)
 		}
 		return t.flush()
 	})
@@ -219,8 +219,8 @@ func (c *outboxShowCmd) Run(ctx context.Context, env *environment) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(env.stdout, "message %d  %s  %s\nto       %s\nqueued   %s\nsent     %s\nerror    %s\nsubject  %s\n\n%s\n",
-			row.N, row.Kind, row.State, row.To, cell(row.QueuedAt), cell(row.SentAt), cell(row.LastError), subject, text)
+		_, err = fmt.Fprintf(env.stdout, "message %d  %s  %s\nto       %s\nqueued   %s\nsent     %s\nerror    %s\nnext     %s\nsubject  %s\n\n%s\n",
+			row.N, row.Kind, row.State, row.To, cell(row.QueuedAt), cell(row.SentAt), cell(row.LastError), row.Next, subject, text)
 		return err
 	})
 }

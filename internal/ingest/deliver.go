@@ -24,6 +24,8 @@ import (
 // gone out. Where receipts come back, the acceptance settles it, and without
 // one after an hour it is sent again with the same Message-ID; elsewhere it is
 // shown, and never sent again by itself.
+//
+// What is no longer true when its turn comes is withdrawn (outdated).
 func (s *Service) Deliver(ctx context.Context) error {
 	if !s.cfg.SMTP.Enabled {
 		return nil
@@ -70,10 +72,11 @@ func (s *Service) settleDoubts(ctx context.Context, now time.Time) error {
 		}
 		left := 20 // of one transaction; the others wait for the next run
 		for _, o := range open {
-			if o.State != vault.OutInDoubt || now.Sub(o.SentAt) < doubtAfter || read.Before(o.SentAt.Add(doubtAfter)) || left == 0 {
+			if o.State != vault.OutInDoubt || now.Sub(o.SentAt) < doubtAfter || read.Before(o.SentAt.Add(doubtAfter)) || o.Resent >= maxResends || left == 0 {
 				continue
 			}
 			left--
+			o.Resent++ // a server that swallows every answer gets it so often and no more
 			o.State, o.NextAt, o.SentAt = vault.OutQueued, time.Time{}, time.Time{}
 			s.log.Warn("no acceptance receipt within the hour: sent again with the same Message-ID", "event", "outbox.resent", "n", o.N)
 			if err := tx.PutOutgoing(o); err != nil {
@@ -129,6 +132,9 @@ func (s *Service) pace(lately []time.Time, now time.Time) time.Duration {
 // going on makes no sense now: the server does not answer or refuses the
 // password.
 func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err error) {
+	if gone, err := s.withdraw(ctx, o.N); err != nil || gone {
+		return false, err
+	}
 	mail, err := s.compose(o)
 	if err != nil {
 		return false, s.markOut(ctx, o.N, func(m *vault.Outgoing) {
@@ -145,6 +151,7 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 	}
 	killPoint("before-send")
 	_, err = s.Send(ctx, smtp, mail, func() error {
+		defer killPoint("before-dot")
 		return s.markOut(ctx, o.N, func(m *vault.Outgoing) { m.State, m.SentAt = vault.OutInDoubt, time.Now() })
 	})
 	killPoint("after-send")
@@ -161,7 +168,8 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 	if !errors.As(err, &se) {
 		return true, fmt.Errorf("sending message %d: %w", o.N, err)
 	}
-	failed := !se.Temporary && !se.Refused && !se.ForAll
+	tired := se.Temporary && !se.ForAll && time.Since(o.QueuedAt) > giveUpAfter
+	failed := tired || !se.Temporary && !se.Refused && !se.ForAll
 	s.log.Warn("a message could not be sent", "event", "outbox.failed", "n", o.N, "kind", o.Kind, "stage", se.Stage,
 		"code", se.Code, "detail", se.Detail, "hint", se.Hint, "again", !failed)
 	err = s.markOut(ctx, o.N, func(m *vault.Outgoing) {
@@ -177,6 +185,32 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 		}
 	})
 	return se.Refused || se.ForAll, err
+}
+
+// withdraw gives a queued message up if it must not go out any more; gone
+// tells that it is not to be sent.
+func (s *Service) withdraw(ctx context.Context, n int) (gone bool, err error) {
+	var why string
+	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		gone, why = false, ""
+		o, ok, err := tx.Outgoing(n)
+		if err != nil || !ok {
+			return firstError(err, vault.ErrNotFound)
+		}
+		if gone = o.State != vault.OutQueued; gone {
+			return nil // a receipt came meanwhile, or a person decided
+		}
+		if why, err = outdated(tx, o); err != nil || why == "" {
+			return err
+		}
+		gone = true
+		o.State, o.Withdrawn, o.LastError = vault.OutFailed, true, "not sent: "+why
+		return tx.PutOutgoing(o)
+	})
+	if why != "" {
+		s.log.Info("a message is not sent any more", "event", "outbox.withdrawn", "n", n, "reason", why)
+	}
+	return gone, err
 }
 
 // backoff spaces the tries of one message: a minute, then twice as long each

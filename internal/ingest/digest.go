@@ -2,7 +2,7 @@ package ingest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"pec-ingest/internal/notify"
@@ -10,20 +10,30 @@ import (
 	"pec-ingest/internal/vault"
 )
 
+// JobDigest is when the last digest was queued: the next one tells what has
+// happened since.
+const JobDigest = "digest"
+
 // queueDigest tells the studio's people, once a working day and only with
 // content, how things stand. It is made from the state itself and not from
 // what happened, so that nothing is lost between two of them.
 func (s *Service) queueDigest(ctx context.Context, all []known, now time.Time) error {
-	if len(s.cfg.Warnings.ToStudio) == 0 {
+	today := s.today(now)
+	if len(s.cfg.Warnings.ToStudio) == 0 || !s.policy.Working(today) {
 		return nil
 	}
-	today := s.today(now)
 	d, err := s.digest(ctx, all, now)
 	if err != nil || d.Empty() {
 		return err
 	}
 	cause := causeDigest + today.Format(time.DateOnly)
 	return s.vault.Update(ctx, func(tx *vault.Tx) error {
+		if done, err := tx.Caused(cause); err != nil || done {
+			return err
+		}
+		if err := errors.Join(tx.MarkCause(cause, now.UTC().Format(time.RFC3339)), tx.PutJob(JobDigest, now)); err != nil {
+			return err
+		}
 		if d.AuditSeq, d.AuditHead, err = tx.AuditHead(); err != nil {
 			return err
 		}
@@ -43,7 +53,10 @@ func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notif
 	d := notify.Digest{Day: today}
 	var last time.Time
 	err := s.vault.View(ctx, func(tx *vault.Tx) (err error) {
-		last, _, err = tx.Job(JobWarnings)
+		var ok bool
+		if last, ok, err = tx.Job(JobDigest); err == nil && !ok {
+			last, _, err = tx.Job(JobWarnings)
+		}
 		return err
 	})
 	if err != nil {
@@ -77,10 +90,10 @@ func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notif
 // digestLists adds what waits, what was refused and what was not delivered.
 func (s *Service) digestLists(ctx context.Context, d *notify.Digest, last, now time.Time) error {
 	return s.vault.View(ctx, func(tx *vault.Tx) error {
-		d.Review, d.Refused, d.Left, d.Undelivered = nil, nil, nil, nil
+		d.Review, d.Refused, d.Left, d.Undelivered, d.Notes = nil, nil, nil, nil, nil
 		if err := tx.Reviews(func(r vault.Review) error {
 			if r.DecidedAt.IsZero() {
-				d.Review = append(d.Review, fmt.Sprintf("%d: %s (%s)", r.N, r.Mailbox, r.Reason))
+				d.Review = append(d.Review, s.reviewLine(r, now))
 			}
 			return nil
 		}); err != nil {
@@ -91,20 +104,23 @@ func (s *Service) digestLists(ctx context.Context, d *notify.Digest, last, now t
 			return err
 		}
 		for _, r := range refused {
-			d.Refused = append(d.Refused, fmt.Sprintf("%s (%s)", r.ClaimedSender, r.Reason))
+			if r.Listed {
+				d.Refused = append(d.Refused, refusedLine(r))
+			} else if r.Reason == "unreadable" {
+				d.Notes = append(d.Notes, "un messaggio in arrivo non si riesce a leggere: guardarlo nella webmail")
+			}
 		}
 		if err := tx.Submissions(func(sub vault.Submission) error {
 			if sub.Stage == StageSettled && sub.HoldsMore && sub.Outcome != OutcomeReview && sub.JudgedAt.After(last) {
-				d.Left = append(d.Left, sub.Mailbox)
+				d.Left = append(d.Left, leftLine(sub))
 			}
 			return nil
 		}); err != nil {
 			return err
 		}
 		return tx.AllOutgoing(func(o vault.Outgoing) error {
-			late := now.Sub(o.QueuedAt) > 24*time.Hour
-			if late && (o.State == vault.OutQueued || o.State == vault.OutInDoubt) || o.State == vault.OutFailed && o.QueuedAt.After(last) {
-				d.Undelivered = append(d.Undelivered, fmt.Sprintf("%d: %s", o.N, o.To))
+			if s.undelivered(o, last, now) {
+				d.Undelivered = append(d.Undelivered, s.undeliveredLine(o))
 			}
 			return nil
 		})

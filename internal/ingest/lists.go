@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -38,11 +39,13 @@ type OutboxRow struct {
 	Tries     int        `json:"tries"`
 	LastError *string    `json:"last_error"`
 	MessageID string     `json:"message_id"`
+	Next      string     `json:"next"` // what happens next, in words
 }
 
-func outboxRow(o vault.Outgoing) OutboxRow {
+func (s *Service) outboxRow(o vault.Outgoing) OutboxRow {
 	return OutboxRow{N: o.N, Kind: o.Kind, To: o.To, Mailbox: orNull(o.Mailbox), State: o.State, QueuedAt: o.QueuedAt,
-		SentAt: timeOrNull(o.SentAt), NextAt: timeOrNull(o.NextAt), Tries: o.Tries, LastError: orNull(o.LastError), MessageID: o.MessageID}
+		SentAt: timeOrNull(o.SentAt), NextAt: timeOrNull(o.NextAt), Tries: o.Tries, LastError: orNull(o.LastError), MessageID: o.MessageID,
+		Next: s.whatNext(o, time.Now())}
 }
 
 // Outbox lists messages, oldest first; all of them, or the open ones.
@@ -52,7 +55,7 @@ func (s *Service) Outbox(ctx context.Context, all bool) ([]OutboxRow, error) {
 		rows = rows[:0]
 		return tx.AllOutgoing(func(o vault.Outgoing) error {
 			if all || o.State == vault.OutQueued || o.State == vault.OutInDoubt || o.State == vault.OutFailed {
-				rows = append(rows, outboxRow(o))
+				rows = append(rows, s.outboxRow(o))
 			}
 			return nil
 		})
@@ -74,21 +77,23 @@ func (s *Service) OutboxMessage(ctx context.Context, n int) (row OutboxRow, subj
 		return row, "", "", err
 	}
 	mail, err := s.compose(o)
-	return outboxRow(o), mail.Subject, mail.Text, err
+	return s.outboxRow(o), mail.Subject, mail.Text, err
 }
 
-// OutboxRetry queues a message again that failed or is in doubt; OutboxDrop
-// gives it up. Both are decisions of a person and audited.
+// OutboxRetry queues a message again that failed, is in doubt, or was sent
+// and brought no receipt in a day. It keeps its Message-ID, so that a receipt
+// of either sending counts. A decision of a person, and audited.
 func (s *Service) OutboxRetry(ctx context.Context, actor string, n int) error {
 	return s.decideOutgoing(ctx, actor, n, "outbox.retried", func(o *vault.Outgoing) {
 		o.State, o.NextAt, o.SentAt, o.LastError = vault.OutQueued, time.Time{}, time.Time{}, ""
+		o.Tries, o.Withdrawn = 0, false
 	})
 }
 
-// OutboxDrop gives a message up.
+// OutboxDrop gives a message up. A decision of a person, and audited.
 func (s *Service) OutboxDrop(ctx context.Context, actor string, n int) error {
 	return s.decideOutgoing(ctx, actor, n, "outbox.dropped", func(o *vault.Outgoing) {
-		o.State, o.LastError = vault.OutFailed, "dropped by "+actor
+		o.State, o.Withdrawn, o.LastError = vault.OutFailed, true, "dropped by "+actor
 	})
 }
 
@@ -101,15 +106,19 @@ func (s *Service) decideOutgoing(ctx context.Context, actor string, n int, event
 		if !ok {
 			return notFound("no message %d in the outbox", n).hint("`ingest outbox list --all` shows them")
 		}
+		lost := o.State == vault.OutSent && s.tracked() && time.Since(o.SentAt) > lateAfter
 		switch o.State {
 		case vault.OutSent, vault.OutAccepted, vault.OutDelivered:
+			if lost {
+				break
+			}
 			return (&Error{Class: NeedsPerson, Msg: "that message was sent already"}).hint("`ingest outbox show %d`", n)
 		}
 		change(&o)
 		if err := tx.PutOutgoing(o); err != nil {
 			return err
 		}
-		return tx.Audit(vault.AuditEntry{Actor: actor, Event: event, Mailbox: o.Mailbox})
+		return tx.Audit(vault.AuditEntry{Actor: actor, Event: event, Mailbox: o.Mailbox, Detail: fmt.Sprintf("n=%d", n)})
 	})
 }
 

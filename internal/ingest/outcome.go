@@ -243,7 +243,7 @@ func (p *pass) toReview(ctx context.Context, sub vault.Submission, reason string
 			return err
 		}
 		s.ReviewN = n
-		if err := p.reply(tx, s, notify.KindReview, vault.Version{}); err != nil {
+		if err := p.replyReview(tx, s, reason); err != nil {
 			return err
 		}
 		if err := tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "review.opened", Mailbox: s.Mailbox, Login: s.Login,

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"strings"
+	"time"
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
@@ -32,22 +33,28 @@ func (p *pass) ours(ctx context.Context, c pec.Claimed) (is bool, err error) {
 // readReceipts downloads and verifies receipts of our own messages, and sets
 // the states of the outbox by them.
 func (p *pass) readReceipts(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
-	return p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
-		h := headers[m.UID]
-		j := judged{at: locationOf(p, m.UID, pec.MessageID(h.Raw)), received: m.InternalDate, claimed: pec.ClaimedOf(h.Raw),
-			kind: pec.Triage(h.Raw), reason: pec.ReasonReceipt}
-		if m.TooLarge {
-			return p.commitJudged(ctx, []judged{j})
-		}
-		verdict := pec.Judge(m.Raw, pec.Options{Trust: p.trust, ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage})
-		if verdict.Receipt == nil {
-			// Not what it claims: it changes nothing and stays where it is.
-			j.kind, j.reason = verdict.Kind, verdict.Reason
-			p.log.Warn("a receipt of ours does not verify", "event", "receipt.refused", "uid", m.UID, "reason", string(verdict.Reason))
-			return p.commitJudged(ctx, []judged{j})
-		}
-		return p.countReceipt(ctx, j, verdict.Receipt, m.Raw)
+	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+		return p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
+			answered(m.UID)
+			return p.readReceipt(ctx, headers[m.UID], m)
+		})
 	})
+}
+
+func (p *pass) readReceipt(ctx context.Context, h inbox.Header, m inbox.Message) error {
+	j := judged{at: locationOf(p, m.UID, pec.MessageID(h.Raw)), received: m.InternalDate, claimed: pec.ClaimedOf(h.Raw),
+		kind: pec.Triage(h.Raw), reason: pec.ReasonReceipt}
+	if m.TooLarge {
+		return p.commitJudged(ctx, []judged{j})
+	}
+	verdict := pec.Judge(m.Raw, pec.Options{Trust: p.trust, ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage})
+	if verdict.Receipt == nil {
+		// Not what it claims: it changes nothing and stays where it is.
+		j.kind, j.reason = verdict.Kind, verdict.Reason
+		p.log.Warn("a receipt of ours does not verify", "event", "receipt.refused", "uid", m.UID, "reason", string(verdict.Reason))
+		return p.commitJudged(ctx, []judged{j})
+	}
+	return p.countReceipt(ctx, j, verdict.Receipt, m.Raw)
 }
 
 // countReceipt moves the message that a verified receipt is about to its new
@@ -94,12 +101,22 @@ func (p *pass) countReceipt(ctx context.Context, j judged, r *pec.Message, raw [
 	return nil
 }
 
+// clockSlack is by how much a provider's clock may be behind ours.
+const clockSlack = 10 * time.Minute
+
 // afterReceipt is the state that a receipt leads to. Receipts come in any
-// order and more than once; what is delivered stays delivered.
+// order and more than once; what is delivered stays delivered, and a refusal
+// of an earlier sending says nothing about the one that followed it.
 func afterReceipt(o vault.Outgoing, r *pec.Message) vault.Outgoing {
 	about := r.Delivery == "" || strings.EqualFold(r.Delivery, o.To)
+	bad := r.Kind == pec.KindNonAcceptance || r.Kind == pec.KindDeliveryError || r.Kind == pec.KindVirus
+	old := o.State == vault.OutQueued || !r.SentAt.IsZero() && r.SentAt.Before(o.SentAt.Add(-clockSlack))
+	if r.Kind == pec.KindAcceptance && external(r, o.To) {
+		o.External = true
+	}
 	switch {
 	case o.State == vault.OutDelivered:
+	case bad && old:
 	case r.Kind == pec.KindAcceptance && o.State != vault.OutFailed:
 		o.State, o.LastError = vault.OutAccepted, ""
 		if o.SentAt.IsZero() {
@@ -114,6 +131,17 @@ func afterReceipt(o vault.Outgoing, r *pec.Message) vault.Outgoing {
 		o.LastError = safetext.Line(string(r.Kind) + " " + r.ExtendedError)
 	}
 	return o
+}
+
+// external tells whether an acceptance says that a recipient has ordinary
+// mail, for which no delivery receipt will come (RFC 6109 §3.3.1).
+func external(r *pec.Message, to string) bool {
+	for _, one := range r.Recipients {
+		if strings.EqualFold(one.Address, to) {
+			return one.Type == "esterno"
+		}
+	}
+	return false
 }
 
 // OutboxReceipt gives the delivery receipt of a message, the legal proof.

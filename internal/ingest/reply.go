@@ -30,6 +30,11 @@ const (
 // reply queues the answer to a submission, in the transaction that settles
 // it. Who is not a listed client is never answered, nor is an old letter.
 func (s *Service) reply(tx *vault.Tx, sub vault.Submission, kind notify.Kind, v vault.Version) error {
+	return s.replyBecause(tx, sub, kind, v, "")
+}
+
+// replyBecause is reply with one of notify's reasons.
+func (s *Service) replyBecause(tx *vault.Tx, sub vault.Submission, kind notify.Kind, v vault.Version, reason string) error {
 	if sub.NoReply || strings.HasPrefix(sub.ID, "set") {
 		return nil
 	}
@@ -37,11 +42,67 @@ func (s *Service) reply(tx *vault.Tx, sub vault.Submission, kind notify.Kind, v 
 	if err != nil || !ok || !client.RemovedAt.IsZero() {
 		return err
 	}
+	cause := causeReply + sub.ID + "/" + string(kind)
+	if joined, err := s.joinAnswer(tx, sub, kind, client, v, cause); err != nil || joined {
+		return err
+	}
 	allowed, err := s.countReply(tx, sub.Mailbox)
 	if err != nil || !allowed {
 		return err
 	}
-	return s.queue(tx, causeReply+sub.ID+"/"+string(kind), kind, client, client.Mailbox, s.dataFor(client, sub.Signer, v), priorityReply)
+	data := s.dataFor(client, sub.Signer, v)
+	data.Reason = reason
+	return s.queue(tx, cause, kind, client, client.Mailbox, data, priorityReply)
+}
+
+// joinAnswer adds a mailbox to the answer that waits for another mailbox of
+// the same letter: a letter that serves several gets one answer which names
+// them all. Letters that serve several are all of one client (sharesOf).
+func (s *Service) joinAnswer(tx *vault.Tx, sub vault.Submission, kind notify.Kind, client vault.Client, v vault.Version, cause string) (joined bool, err error) {
+	letter, _, _ := strings.Cut(sub.ID, "#")
+	if _, several, err := tx.Submission(submissionID(letter, 1)); err != nil || !several {
+		return false, err
+	}
+	cause = shortCause(cause)
+	if done, err := tx.Caused(cause); err != nil || done {
+		return done, err
+	}
+	open, err := tx.OpenOutgoing()
+	if err != nil {
+		return false, err
+	}
+	for _, o := range open {
+		if o.State != vault.OutQueued || o.Tries > 0 || o.Kind != string(kind) || !answers(o, letter) {
+			continue
+		}
+		var d notify.Data
+		if err := json.Unmarshal(o.Data, &d); err != nil {
+			return false, fmt.Errorf("reading the data of message %d: %w", o.N, err)
+		}
+		if len(d.Items) == 0 {
+			d.Items = []notify.Item{{Mailbox: d.Mailbox, Client: d.Client, Expires: d.Expires}}
+		}
+		d.Mailboxes = append(d.Mailboxes, client.Mailbox)
+		d.Items = append(d.Items, notify.Item{Mailbox: client.Mailbox, Client: client.Name, Expires: v.Expires})
+		if o.Data, err = json.Marshal(d); err != nil {
+			return false, fmt.Errorf("writing the data of a message: %w", err)
+		}
+		if err := tx.MarkCause(cause, fmt.Sprintf("out/%d", o.N)); err != nil {
+			return false, err
+		}
+		return true, tx.PutOutgoing(o)
+	}
+	return false, nil
+}
+
+// answers tells whether a message answers a letter.
+func answers(o vault.Outgoing, letter string) bool {
+	for n := range maxShares {
+		if o.Cause == shortCause(causeReply+submissionID(letter, n)+"/"+o.Kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxReplies is how often a mailbox is answered on one day: two programs that
@@ -67,8 +128,12 @@ func (s *Service) countReply(tx *vault.Tx, mailbox string) (allowed bool, err er
 
 // replyAccepted answers an accepted submission, once it is proven: "received
 // and working" must be true. An unverified one is answered when the proof, or
-// the refusal, is there.
+// the refusal, is there; but that mail programs are not let in is said at
+// once, since only the client can mend it.
 func (p *pass) replyAccepted(tx *vault.Tx, sub vault.Submission, v vault.Version, a attempt, outcome string) error {
+	if a.result.Outcome == probe.NotEnabled {
+		return p.replyBecause(tx, sub, notify.KindRefused, v, notify.ReasonNotEnabled)
+	}
 	if !a.unprobed && a.result.Outcome != probe.Accepted {
 		return nil
 	}
@@ -77,6 +142,30 @@ func (p *pass) replyAccepted(tx *vault.Tx, sub vault.Submission, v vault.Version
 		kind = notify.KindExtension
 	}
 	return p.reply(tx, sub, kind, v)
+}
+
+// replyReview says that a person looks at it, and what seems to be the
+// matter. Where a provider refuses everybody no client is written to.
+func (p *pass) replyReview(tx *vault.Tx, sub vault.Submission, reason string) error {
+	if reason == ReviewAllRefused {
+		return nil
+	}
+	why := ""
+	if reason == ReviewIntended {
+		why = notify.ReasonIntended
+		files, err := fileInfos(tx, sub.ID)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if strings.HasPrefix(strings.ToLower(f.Type), "image/") {
+				why = notify.ReasonPicture
+				break
+			}
+			why = notify.ReasonDocument
+		}
+	}
+	return p.replyBecause(tx, sub, notify.KindReview, vault.Version{}, why)
 }
 
 // dataFor gathers what a message to a client says.
@@ -111,7 +200,12 @@ func langOf(c vault.Client) string {
 // queue puts a message into the outbox, once for its cause. Without [smtp]
 // nothing is sent: the message is kept as failed, so that the outbox shows
 // what would have gone out, and logged.
+//
+// Nothing is ever sent to an address of the inbox that is read.
 func (s *Service) queue(tx *vault.Tx, cause string, kind notify.Kind, c vault.Client, to string, d notify.Data, priority int) error {
+	if s.isOwn(to) && kind != notify.KindStudioInbox && kind != notify.KindDigest {
+		return nil
+	}
 	body, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("writing the data of a message: %w", err)

@@ -183,10 +183,11 @@ func (s *Service) queueForClient(tx *vault.Tx, told []dueWarning, now time.Time)
 		data.Items = nil
 	}
 	cause := warningCause(first.w.Key())
-	for _, to := range []string{first.k.client.Mailbox, first.k.client.Email} {
-		if to == "" {
-			continue
-		}
+	to := []string{first.k.client.Mailbox}
+	if email := first.k.client.Email; email != "" && !strings.EqualFold(email, to[0]) {
+		to = append(to, email)
+	}
+	for _, to := range to {
 		if err := s.queue(tx, cause+"/"+to, clientKind(first.w), first.k.client, to, data, priorityWarning); err != nil {
 			return err
 		}

@@ -302,7 +302,11 @@ type Outgoing struct {
 	SentAt    time.Time       `json:"sent_at,omitzero"`
 	Tries     int             `json:"tries,omitempty"`
 	LastError string          `json:"last_error,omitempty"`
-	Priority  int             `json:"priority,omitempty"` // 0 replies, 1 warnings
+	Priority  int             `json:"priority,omitempty"`  // 0 replies, 1 warnings
+	Resent    int             `json:"resent,omitempty"`    // times it was sent again because nobody knew
+	StateAt   time.Time       `json:"state_at,omitzero"`   // since when State is what it is; kept by PutOutgoing
+	External  bool            `json:"external,omitempty"`  // To has ordinary mail: no delivery receipt will come
+	Withdrawn bool            `json:"withdrawn,omitempty"` // failed on purpose: given up by a person, or no longer true
 }
 
 // The states of an Outgoing.
@@ -319,7 +323,7 @@ const (
 func (o Outgoing) open() bool { return o.State == OutQueued || o.State == OutInDoubt }
 
 func (o Outgoing) normal() Outgoing {
-	o.QueuedAt, o.NextAt, o.SentAt = second(o.QueuedAt), second(o.NextAt), second(o.SentAt)
+	o.QueuedAt, o.NextAt, o.SentAt, o.StateAt = second(o.QueuedAt), second(o.NextAt), second(o.SentAt), second(o.StateAt)
 	return o
 }
 

@@ -40,10 +40,17 @@ func (tx *Tx) Outgoing(n int) (Outgoing, bool, error) {
 }
 
 // PutOutgoing stores o under its number, and keeps it on the list of open
-// ones while it is OutQueued or OutInDoubt.
+// ones while it is OutQueued or OutInDoubt. A change of its state is dated.
 func (tx *Tx) PutOutgoing(o Outgoing) error {
 	if o.N < 1 {
 		return fmt.Errorf("%w: outgoing message %d", ErrInvalid, o.N)
+	}
+	was, ok, err := tx.Outgoing(o.N)
+	if err != nil {
+		return err
+	}
+	if !ok || was.State != o.State {
+		o.StateAt = tx.now()
 	}
 	if err := put(tx, outKey(o.N), o.normal()); err != nil {
 		return err
