@@ -260,3 +260,57 @@ func TestDemo(t *testing.T) {
 		t.Error("colour although this is no terminal")
 	}
 }
+
+// A program reports a refusal: at most one login a version and hour, and the
+// state follows from the answer.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.exits(exitNotFound, "report", rossi, "--refused")
+	s.deliver(s.submission(rossi, 3, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.ok("report", rossi, "--refused") // tried a moment ago
+	s.wantLogins(rossi, 1, 0)
+	s.hoursLater(rossi, 2)
+	s.ok("report", rossi, "--refused")
+	s.wantLogins(rossi, 2, 0)
+	s.wantState(rossi, "valid", 1.0) // whatever the program says
+
+	s.imap.SetPassword(rossi, "nuova77Kx")
+	s.hoursLater(rossi, 2)
+	for range 3 {
+		s.ok("report", rossi, "--refused")
+	}
+	s.wantLogins(rossi, 2, 1)
+	s.wantState(rossi, "broken", 1.0)
+	s.exits(exitNeedsPerson, "get", rossi)
+}
+
+// Mail programs ask while a pass runs: each gets its answer, none fails
+// because another one has the vault.
+func TestManyCommandsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.deliver(s.submission(rossi, 9, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.deliver(s.submission(bianchi, 8, passwords[bianchi]), s.submission(verdi, 7, "sbagliata7"), s.submission(neri, 6, passwords[neri]))
+	results := make(chan result, 7)
+	for range 6 {
+		go func() { results <- s.run("get", rossi) }()
+	}
+	go func() {
+		r := s.run("once")
+		r.stdout = passwords[rossi] + "\n" // compared with those of get
+		results <- r
+	}()
+	for range cap(results) {
+		if r := <-results; r.code != exitOK || r.stdout != passwords[rossi]+"\n" {
+			t.Errorf("got %s", r)
+		}
+	}
+	s.once(sum{})
+	for _, m := range []string{rossi, bianchi, neri} {
+		s.wantGet(m, passwords[m])
+	}
+	s.ok("audit", "--verify")
+}
