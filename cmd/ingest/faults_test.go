@@ -248,6 +248,14 @@ func TestInboxRefused(t *testing.T) {
 	if n := strings.Count(r.stderr, "ingest: error: "); n != 1 || !strings.Contains(r.stderr, "ingest: hint: ") {
 		t.Errorf("got %d errors, want one with a hint:\n%s", n, r.stderr)
 	}
+	// The same password is not tried again by any later run: the next
+	// refusal might lock the studio out.
+	if r := s.exits(exitFailed, "once"); !strings.Contains(r.stderr, "ingest: hint: ") {
+		t.Errorf("a second pass: got %s, want a hint", r)
+	}
+	if got, want := s.imap.Logins(studioPEC), (servertest.LoginCount{Refused: 1}); got != want {
+		t.Errorf("logins after a second pass: got %+v, want %+v", got, want)
+	}
 	if strings.Contains(r.stderr, "vecchiaPassword1") {
 		t.Errorf("the password is in the error:\n%s", r.stderr)
 	}
