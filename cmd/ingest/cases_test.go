@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/pectest"
+	"pec-ingest/internal/vault"
 )
 
 // Three refused logins a mailbox and day, however many letters come.
@@ -313,4 +314,65 @@ func TestManyCommandsAtOnce(t *testing.T) {
 		s.wantGet(m, passwords[m])
 	}
 	s.ok("audit", "--verify")
+}
+
+// One letter with the passwords of several mailboxes of one client: divided
+// only where all of them are that client's; counted and filed once.
+func TestSeveralMailboxes(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	for _, m := range []string{rossi, bianchi} {
+		s.ok("client", "add", m, "--name", "Gruppo Rossi")
+	}
+	list := func(a, b string) string {
+		return "Buongiorno,\necco le password per programmi di posta:\n\n" +
+			a + "\nPassword: " + passwords[a] + "\n\n" + b + "\nPassword: " + passwords[b] + "\n\nCordiali saluti\n"
+	}
+	ours := s.letter(rossi, 5, "Password per programmi di posta", list(rossi, bianchi))
+	theirs := s.letter(verdi, 4, "Password per programmi di posta", list(verdi, neri))
+	s.deliver(ours, theirs)
+	s.once(sum{Seen: 2, Accepted: 1, Review: 1})
+	s.wantGet(rossi, passwords[rossi])
+	s.wantGet(bianchi, passwords[bianchi])
+	for _, m := range []string{verdi, neri} {
+		s.wantState(m, "missing", nil)
+		s.wantLogins(m, 0, 0)
+	}
+	s.wantFolders([]pectest.Envelope{theirs}, []pectest.Envelope{ours})
+	s.once(sum{})
+}
+
+// A password that works after its date was postponed by its owner: proved by
+// logins on three days in a row, then the date moves.
+func TestPostponedByProof(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.deliver(s.submission(rossi, 24*95, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.wantState(rossi, "expired", 1.0)
+	// A day passes: the last good login was a day earlier than it says.
+	dayPasses := func() {
+		s.nextDay()
+		s.inVault(func(tx *vault.Tx) error {
+			cred, _, err := tx.Credential(rossi, rossi)
+			if err != nil {
+				return err
+			}
+			if cred.GoodLoginDay != "" {
+				cred.GoodLoginDay = date(-1, time.DateOnly)
+			}
+			return tx.PutCredential(cred)
+		})
+	}
+	for day := 1; day <= 3; day++ {
+		s.wantState(rossi, "expired", 1.0)
+		dayPasses()
+		s.once(sum{})
+		s.nextDay() // twice on one day counts once
+		s.once(sum{})
+	}
+	row := s.status(rossi)
+	if row["state"] != "valid" || row["expires_at"] != date(-5+90, time.DateOnly) || row["version"] != 1.0 {
+		t.Errorf("after three days: got %v, want valid until %s", row, date(-5+90, time.DateOnly))
+	}
 }
