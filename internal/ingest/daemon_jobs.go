@@ -10,6 +10,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/vault"
 )
 
 // How often the loops look for work that nobody told them of.
@@ -84,6 +85,7 @@ func (s *Service) runJobs(ctx context.Context, warn bool) error {
 			Msg:  "the provider " + provider + " refuses many stored passwords at once; nothing was concluded from it",
 			Hint: "sign in to one of these mailboxes by hand"})
 	}
+	s.alertClaims(ctx, now)
 	warnErr := s.WarnIfDue(ctx, now, warn)
 	readsErr := s.vault.CloseReads(ctx)
 	careErr := s.Care(ctx, now)
@@ -94,6 +96,31 @@ func (s *Service) runJobs(ctx context.Context, warn bool) error {
 		s.OutboxChanged()
 	}
 	return err
+}
+
+// claimsAlert is how many envelopes of one day that claim a client and are
+// refused make an alert.
+const claimsAlert = 3
+
+// alertClaims tells people when somebody seems to try: envelopes that claim
+// to come from clients and don't prove it.
+func (s *Service) alertClaims(ctx context.Context, now time.Time) {
+	n := 0
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		n = 0
+		list, err := tx.RefusedSince(now.Add(-24 * time.Hour))
+		for _, r := range list {
+			if r.Listed {
+				n++
+			}
+		}
+		return err
+	})
+	if err == nil && n >= claimsAlert {
+		s.Alert(ctx, Event{Event: "claims.refused", At: now,
+			Msg:  fmt.Sprintf("%d messages of the last day claim to come from clients and are refused", n),
+			Hint: "the digest lists them: ask these clients whether they wrote"})
+	}
 }
 
 // cronLog gives the library's messages to our log.

@@ -38,8 +38,9 @@ type DaemonState struct {
 	NextTryAt      *time.Time `json:"next_try_at"`
 	NextChecksAt   *time.Time `json:"next_checks_at"`
 	NextWarningsAt *time.Time `json:"next_warnings_at"`
-	SendError      string     `json:"send_error"` // "" = the last delivery went well
-	JobError       string     `json:"job_error"`  // "" = the last jobs went well
+	SendError      string     `json:"send_error"`  // "" = the last delivery went well
+	JobError       string     `json:"job_error"`   // "" = the last jobs went well
+	ClockError     string     `json:"clock_error"` // "" = the clock does not contradict the vault
 	Waiting        Waiting    `json:"waiting"`
 	InboxExpiresAt *string    `json:"inbox_expires_at"` // the studio's own password
 	InboxDaysLeft  *int       `json:"inbox_days_left"`
@@ -82,6 +83,9 @@ func (d DaemonState) Line() string {
 	}
 	if n := d.Waiting.Outbox + d.Waiting.Failed; n > 0 {
 		what += fmt.Sprintf("; %d to send", n)
+	}
+	if d.ClockError != "" {
+		what += "; clock: " + d.ClockError
 	}
 	if d.LastError != "" {
 		what += "; " + d.LastError
@@ -208,7 +212,14 @@ func (s *Service) refresh(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	seen := s.checkClock(ctx, now)
+	if seen.Level == LevelOK {
+		seen.Msg = ""
+	} else if s.daemon.repeats.first("clock", now) {
+		s.log.Error("the clock seems to be wrong", "event", "clock.wrong", "err", seen.Msg, "hint", seen.Hint)
+	}
 	s.daemon.update(func(d *DaemonState) {
+		d.ClockError = seen.Msg
 		d.Waiting = waiting
 		d.NextChecksAt = timeOrNull(s.probes.Next(now))
 		d.NextWarningsAt = timeOrNull(s.warnings.NextWorking(now, s.policy))

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,9 @@ func (b *bubble) dial(ctx context.Context, c inbox.Config) (*inbox.Session, erro
 
 func (b *bubble) serve(conn net.Conn) {
 	mem := imapmemserver.New()
+	b.mu.Lock()
 	mem.AddUser(b.user)
+	b.mu.Unlock()
 	server := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			return mem.NewSession(), nil, nil
@@ -307,10 +310,13 @@ func TestRunRefused(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(b.dir, "inbox-password"), []byte("giusta2\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			b.user = imapmemserver.NewUser(studioUser, "giusta2")
-			if err := b.user.Create("INBOX", nil); err != nil {
+			user := imapmemserver.NewUser(studioUser, "giusta2")
+			if err := user.Create("INBOX", nil); err != nil {
 				t.Fatal(err)
 			}
+			b.mu.Lock()
+			b.user = user
+			b.mu.Unlock()
 			time.Sleep(6 * time.Second)
 			synctest.Wait()
 			if got := b.state(); got.Phase != ingest.PhaseWatching || got.Passes != 1 {
@@ -332,8 +338,11 @@ func TestRunDenied(t *testing.T) {
 			if n := b.dialCount(); n != 25 {
 				t.Errorf("asked %d times in a day, want 25: at once and every hour", n)
 			}
-			for i, at := range b.dials[1:] {
-				if d := at.Sub(b.dials[i]); d < time.Hour {
+			b.mu.Lock()
+			dials := slices.Clone(b.dials)
+			b.mu.Unlock()
+			for i, at := range dials[1:] {
+				if d := at.Sub(dials[i]); d < time.Hour {
 					t.Errorf("try %d came %v after the one before", i+2, d)
 				}
 			}
@@ -347,7 +356,7 @@ func TestRunStopsWithSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, "")
 		defer b.close()
-		b.hang = true
+		b.hang = true // before anything runs
 		b.run(func() {
 			if got := b.state(); got.LastError == "" {
 				t.Error("a silent server is no error")
@@ -458,6 +467,43 @@ func TestRunJobs(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A clock behind what the vault knows is a state that can be read; three
+// refused envelopes that claim a client make one alert a day.
+func TestRunClockAndClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := filepath.Join(t.TempDir(), "events")
+		b := newBubble(t, fmt.Sprintf("[alert]\ncommand = [\"/bin/sh\", \"-c\", \"cat >> %s\"]\n", out))
+		defer b.close()
+		b.update(func(tx *vault.Tx) error {
+			for i := range 4 {
+				r := vault.Refused{At: time.Now(), Reason: "bad-signature", ClaimedSender: "rossi@pec.example", UID: uint32(i + 1), Listed: i > 0}
+				if err := tx.AddRefused(r); err != nil {
+					return err
+				}
+			}
+			return tx.PutClient(vault.Client{Mailbox: "rossi@pec.example", AddedAt: time.Now().AddDate(1, 0, 0)})
+		})
+		b.run(func() {
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if got := b.state(); !strings.Contains(got.ClockError, "2001") || !strings.Contains(got.Line(), "clock") {
+				t.Errorf("got clock error %q, line %q", got.ClockError, got.Line())
+			}
+		})
+		text, err := os.ReadFile(out)
+		if err != nil || strings.Count(string(text), "claims.refused") != 1 || !strings.Contains(string(text), "3 messages") {
+			t.Errorf("got alerts %s, %v, want one about 3 messages", text, err)
+		}
+	})
+}
+
+func (b *bubble) update(fn func(*vault.Tx) error) {
+	b.t.Helper()
+	if err := b.service.Vault().Update(context.Background(), fn); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bubble) lastRun(job string) (at time.Time) {

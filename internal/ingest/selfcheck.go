@@ -97,10 +97,21 @@ func checkTrust(cfg *config.Config, now time.Time) []CheckLine {
 func (s *Service) checkClock(ctx context.Context, now time.Time) CheckLine {
 	var last time.Time
 	err := s.vault.View(ctx, func(tx *vault.Tx) error {
-		return tx.Clients(func(c vault.Client) error {
-			if c.AddedAt.After(last) {
-				last = c.AddedAt
+		last = time.Time{}
+		for _, job := range []string{JobProbe, JobWarnings} {
+			at, _, err := tx.Job(job)
+			if err != nil {
+				return err
 			}
+			last = latest(last, at)
+		}
+		account, _, err := tx.Account(AccountInbox)
+		if err != nil {
+			return err
+		}
+		last = latest(last, account.GoodAt)
+		return tx.Clients(func(c vault.Client) error {
+			last = latest(last, c.AddedAt)
 			return nil
 		})
 	})
@@ -111,6 +122,13 @@ func (s *Service) checkClock(ctx context.Context, now time.Time) CheckLine {
 		return CheckLine{"clock", LevelError, "the clock shows " + now.Format(time.RFC3339) + ", but the vault was written at " + last.Format(time.RFC3339), "set the clock: expiry dates depend on it"}
 	}
 	return CheckLine{"clock", LevelOK, now.Format(time.RFC3339), ""}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *Service) checkInbox(ctx context.Context) CheckLine {
