@@ -86,7 +86,7 @@ func (p *pass) commitOne(tx *vault.Tx, j *judged) (fresh bool, err error) {
 		return false, err
 	}
 	if known {
-		j.same = seen.UIDValidity == j.at.UIDValidity && seen.UID == j.at.UID
+		j.same = p.rereading() || seen.UIDValidity == j.at.UIDValidity && seen.UID == j.at.UID
 		return false, p.adoptPlace(tx, j, seen)
 	}
 	verdict := "none"
@@ -237,7 +237,7 @@ func (p *pass) reportRefused(j judged, log interface {
 }) {
 	if _, listed := p.clients.client(j.claimed.Sender); listed && j.reason != pec.ReasonNotPEC {
 		log.Warn("message refused although it claims to come from a client", "mailbox_claimed", safetext.Address(j.claimed.Sender),
-			"why", j.why, "hint", "it stays unread in the inbox and was not believed; if the client did write, ask for it again by PEC")
+			"why", j.why, "detail", j.detail, "hint", "it stays unread in the inbox and was not believed; if the client did write, ask for it again by PEC")
 		return
 	}
 	log.Debug("message ignored", "why", j.why)

@@ -30,6 +30,9 @@ func (s *Service) Deliver(ctx context.Context) error {
 	if !s.cfg.SMTP.Enabled {
 		return nil
 	}
+	if hold, err := s.heldByRestore(ctx); err != nil || hold {
+		return err
+	}
 	s.sending.Lock() // two at once would send twice
 	defer s.sending.Unlock()
 	if err := s.settleDoubts(ctx, time.Now()); err != nil {

@@ -19,9 +19,13 @@ func (p *pass) fileAway(ctx context.Context) error {
 		return err
 	}
 	var items []inbox.FileItem
-	var lost []vault.Submission
+	var lost, there []vault.Submission
 	bySub := map[uint32][]vault.Submission{}
 	for _, sub := range pending {
+		if sub.Location.Folder != p.folderName() {
+			there = append(there, sub) // read again where it had been filed
+			continue
+		}
 		if sub.Location.UIDValidity != p.box.UIDValidity {
 			// The rescan would have followed the message to its new number:
 			// somebody moved or deleted it.
@@ -35,6 +39,9 @@ func (p *pass) fileAway(ctx context.Context) error {
 		bySub[uid] = append(bySub[uid], sub)
 	}
 	if err := p.markFiled(ctx, lost, FiledGone); err != nil {
+		return err
+	}
+	if err := p.markFiled(ctx, there, FiledMoved); err != nil {
 		return err
 	}
 	receipts, err := p.pendingReceipts(ctx)
@@ -83,7 +90,7 @@ func (p *pass) pendingReceipts(ctx context.Context) (map[uint32]vault.Location, 
 		stale = nil
 		list, err := tx.Filings()
 		for _, f := range list {
-			if f.Location.UIDValidity == p.box.UIDValidity {
+			if f.Location.UIDValidity == p.box.UIDValidity && f.Location.Folder == p.folderName() {
 				byUID[f.Location.UID] = f.Location
 			} else {
 				stale = append(stale, f.Location)

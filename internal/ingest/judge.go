@@ -25,6 +25,7 @@ type judged struct {
 	kind     pec.Kind
 	reason   pec.Reason
 	why      string
+	detail   string // the same to the letter, for the log
 	claimed  pec.Claimed
 	id       string // the PEC identifier, certified messages only
 	subject  string // masked
@@ -51,7 +52,7 @@ func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judge
 	})
 	j.kind, j.reason, j.claimed = verdict.Kind, verdict.Reason, verdict.Claimed
 	if !verdict.Certified() {
-		j.why = verdict.Reason.Sentence()
+		j.why, j.detail = verdict.Reason.Sentence(), verdict.Err.Error()
 		return j
 	}
 	msg := verdict.Message
@@ -203,7 +204,7 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 			SentAt: msg.SentAt, ReceivedAt: j.received.UTC().Truncate(time.Second), JudgedAt: p.now,
 			Find: string(found.State), Stated: sh.stated, Masked: j.subject, HoldsMore: found.HoldsMore,
 			Stage: StageJudged, Reason: sh.reason, Location: j.at,
-			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin || isAutomatic(msg.Original),
+			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin || p.rereading() || isAutomatic(msg.Original),
 		}
 		if sh.clear {
 			sub.Find = string(submission.Found)
@@ -277,7 +278,7 @@ func (p *pass) sealCandidates(sub *vault.Submission, cands []submission.Candidat
 		if err != nil {
 			return err
 		}
-		sub.Candidates = append(sub.Candidates, vault.Candidate{Where: c.Where, Length: runeLen(c.Secret), Sealed: sealed, Label: label})
+		sub.Candidates = append(sub.Candidates, vault.Candidate{Where: c.Where, Length: runeLen(c.Secret), Score: c.Score, Sealed: sealed, Label: label})
 		held = append(held, c.Secret)
 	}
 	p.held[sub.ID] = held

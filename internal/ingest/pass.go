@@ -57,8 +57,11 @@ type pass struct {
 	sess    *inbox.Session
 	box     inbox.Mailbox
 	clients *roster
+	folder  string    // read instead of the inbox; see reread.go
 	from    time.Time // first day looked at; zero: no limit
 	sum     Summary
+
+	rereadFrom time.Time
 
 	// held keeps the candidates of this pass in clear until it ends, so that
 	// they can be tried even by a service without the identity.
@@ -121,6 +124,9 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.log.Log(ctx, p.level(), "pass started", "event", "pass.started", "folder", p.cfg.Inbox.Folder, "messages", p.box.Messages)
 	if err := p.scan(ctx); err != nil {
+		return err
+	}
+	if err := p.reread(ctx); err != nil {
 		return err
 	}
 	p.lastScan.Store(p.now.Unix())

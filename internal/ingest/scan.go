@@ -36,7 +36,7 @@ func (p *pass) scan(ctx context.Context) error {
 			p.log.Warn("the inbox was renumbered by its server: reading it again from its start", "event", "inbox.renumbered",
 				"uidvalidity_was", cur.UIDValidity, "uidvalidity_is", p.box.UIDValidity)
 		}
-		cur = vault.Cursor{Folder: p.cfg.Inbox.Folder, UIDValidity: p.box.UIDValidity, NextUID: 1}
+		cur = vault.Cursor{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, NextUID: 1}
 		from, since = 1, p.since()
 	}
 	uids, err := p.sess.Search(ctx, from, since)
@@ -74,6 +74,9 @@ func (p *pass) scan(ctx context.Context) error {
 
 // since is the first day that a first pass looks at.
 func (p *pass) since() time.Time {
+	if p.rereading() {
+		return p.today(p.rereadFrom)
+	}
 	if !p.cfg.Inbox.Since.IsZero() {
 		return p.cfg.Inbox.Since
 	}
@@ -88,7 +91,7 @@ func (p *pass) tooOld(h inbox.Header) bool {
 
 func (p *pass) cursor(ctx context.Context) (cur vault.Cursor, err error) {
 	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		cur, _, err = tx.Cursor(p.cfg.Inbox.Folder)
+		cur, _, err = tx.Cursor(p.folderName())
 		return err
 	})
 	return cur, err
@@ -115,7 +118,7 @@ func (p *pass) moveCursor(ctx context.Context, cur vault.Cursor) error {
 func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
 	err = p.vault.View(ctx, func(tx *vault.Tx) error {
 		uids = nil
-		holes, err := tx.Holes(p.cfg.Inbox.Folder)
+		holes, err := tx.Holes(p.folderName())
 		if err != nil {
 			return err
 		}
@@ -252,7 +255,7 @@ func (p *pass) known(ctx context.Context, at vault.Location) (known, same bool, 
 }
 
 func locationOf(p *pass, uid uint32, messageID string) vault.Location {
-	return vault.Location{Folder: p.cfg.Inbox.Folder, UIDValidity: p.box.UIDValidity, UID: uid, MessageID: messageID}
+	return vault.Location{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, MessageID: messageID}
 }
 
 // noteMissing remembers messages that the server listed and then did not
@@ -282,13 +285,13 @@ func (p *pass) noteMissing(ctx context.Context, uids []uint32) error {
 func (p *pass) noteHole(ctx context.Context, uid uint32, there bool) error {
 	return p.vault.Update(ctx, func(tx *vault.Tx) error {
 		if !there {
-			return tx.DeleteHole(p.cfg.Inbox.Folder, uid)
+			return tx.DeleteHole(p.folderName(), uid)
 		}
-		holes, err := tx.Holes(p.cfg.Inbox.Folder)
+		holes, err := tx.Holes(p.folderName())
 		if err != nil {
 			return err
 		}
-		h := vault.Hole{Folder: p.cfg.Inbox.Folder, UIDValidity: p.box.UIDValidity, UID: uid, Reason: "the server lists the message and does not hand it over"}
+		h := vault.Hole{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, Reason: "the server lists the message and does not hand it over"}
 		for _, old := range holes {
 			if old.UID == uid && old.UIDValidity == p.box.UIDValidity {
 				h.Tries = old.Tries
@@ -302,7 +305,7 @@ func (p *pass) noteHole(ctx context.Context, uid uint32, there bool) error {
 			if err := tx.AddRefused(vault.Refused{At: p.now, Reason: "unreadable", UIDValidity: p.box.UIDValidity, UID: uid}); err != nil {
 				return err
 			}
-			return tx.DeleteHole(p.cfg.Inbox.Folder, uid)
+			return tx.DeleteHole(p.folderName(), uid)
 		}
 		p.log.Warn("a message could not be read", "event", "message.unread", "uid", uid, "tries", h.Tries, "next", h.NextAt)
 		return tx.PutHole(h)

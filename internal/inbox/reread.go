@@ -1,0 +1,34 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// TurnToProcessed makes this session look at the processed folder from now on
+// instead of the watched one, for reading alone, and opens it. ErrNoFolder:
+// there is none. The session is to be used for nothing else afterwards.
+func (s *Session) TurnToProcessed(ctx context.Context) (folder string, box Mailbox, err error) {
+	err = s.do(ctx, answerBudget, func() error {
+		if strings.Trim(s.c.ProcessedFolder, "/ ") == "" {
+			return ErrNoFolder
+		}
+		prefix, delim, err := s.namespace()
+		if err != nil {
+			return err
+		}
+		folder = folderName(s.c.ProcessedFolder, prefix, delim)
+		there, err := s.folderExists(folder)
+		if err == nil && !there {
+			err = ErrNoFolder
+		}
+		return err
+	})
+	if err != nil {
+		return "", Mailbox{}, fmt.Errorf("finding the processed folder: %w", err)
+	}
+	s.c.Folder = folder
+	box, err = s.Examine(ctx)
+	return folder, box, err
+}
