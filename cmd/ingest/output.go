@@ -77,7 +77,7 @@ func cell(v any) string {
 		if v.IsZero() {
 			return "-"
 		}
-		return v.Local().Format("2006-01-02 15:04")
+		return v.Local().Format("2006-01-02 15:04 MST")
 	case *time.Time:
 		if v == nil {
 			return "-"

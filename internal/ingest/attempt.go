@@ -18,6 +18,10 @@ const MaxRefusals = 3
 // process died before the answer was known.
 const maxTries = 2
 
+// worthALogin is the score below which a candidate is for a person only: an
+// old password, a quoted one, the webmail's. Candidates come best first.
+const worthALogin = 50
+
 var errErased = errors.New("ingest: the candidate is erased")
 
 // attempt is how trying a submission's candidates ended.
@@ -35,7 +39,7 @@ type attempt struct {
 func (p *pass) tryCandidates(ctx context.Context, sub vault.Submission, target probe.Target) (attempt, vault.Submission, error) {
 	last := attempt{index: -1, addr: target.Addr, result: probe.Result{Outcome: probe.Refused}}
 	for i := range sub.Candidates {
-		if i >= p.cfg.Probe.MaxLogins {
+		if i >= p.cfg.Probe.MaxLogins || sub.Candidates[i].Score < worthALogin {
 			break
 		}
 		if sub.Candidates[i].Refused {
@@ -81,7 +85,7 @@ func (p *pass) tryCandidates(ctx context.Context, sub vault.Submission, target p
 		}
 	}
 	if last.index < 0 {
-		return attempt{reason: ReviewIntended}, sub, nil
+		return attempt{reason: ReviewAmbiguous}, sub, nil
 	}
 	return last, sub, nil
 }

@@ -198,6 +198,7 @@ func (s *Submission) UnmarshalJSON(b []byte) (err error) {
 type Candidate struct {
 	Where   string `json:"where"`
 	Length  int    `json:"length"`
+	Score   int    `json:"score,omitempty"`
 	Sealed  []byte `json:"sealed,omitempty"` // nil once destroyed
 	Label   Label  `json:"label,omitzero"`
 	Refused bool   `json:"refused,omitempty"`
