@@ -123,10 +123,7 @@ func (s *Server) refuse(w http.ResponseWriter, c Caller, name string, e Endpoint
 	if e.Name == "" {
 		name = "unknown" // foreign text stays out of the audit log
 	}
-	count := s.countRefusal(c.UID, time.Now())
-	if count > 0 && s.opts.Refused != nil {
-		s.opts.Refused(c, name, count)
-	}
+	s.tellRefusal(c, name, time.Now())
 }
 
 // refusalEvery is how often one user's refusals are told.
@@ -135,23 +132,58 @@ const refusalEvery = time.Minute
 // maxRefusedUsers bounds the memory of who was refused.
 const maxRefusedUsers = 1024
 
-// countRefusal returns how many refusals are to be told now, mostly 0.
-func (s *Server) countRefusal(uid uint32, now time.Time) int {
+// refusals are those of one user that were not told yet.
+type refusals struct {
+	caller   Caller // the last one
+	endpoint string
+	count    int
+	told     time.Time
+}
+
+// tellRefusal tells a user's first refusal at once, and those of the minute
+// after it together when the minute is over.
+func (s *Server) tellRefusal(c Caller, endpoint string, now time.Time) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.refused[uid]
+	r := s.refused[c.UID]
+	if r == nil && len(s.refused) >= maxRefusedUsers {
+		s.mu.Unlock()
+		s.tellRefusals(false)
+		s.mu.Lock()
+		clear(s.refused)
+	}
 	if r == nil {
-		if len(s.refused) >= maxRefusedUsers {
-			clear(s.refused)
-		}
 		r = &refusals{}
-		s.refused[uid] = r
+		s.refused[c.UID] = r
 	}
+	r.caller, r.endpoint = c, endpoint
 	r.count++
-	if !r.told.IsZero() && now.Sub(r.told) < refusalEvery {
-		return 0
+	wait := refusalEvery - now.Sub(r.told)
+	first := r.count == 1
+	s.mu.Unlock()
+	switch {
+	case wait <= 0:
+		s.tellRefusals(true)
+	case first:
+		time.AfterFunc(wait, func() { s.tellRefusals(true) })
 	}
-	n := r.count
-	r.count, r.told = 0, now
-	return n
+}
+
+// tellRefusals tells what was not told yet; due leaves out those whose minute
+// is not over.
+func (s *Server) tellRefusals(due bool) {
+	now := time.Now()
+	var list []refusals
+	s.mu.Lock()
+	for _, r := range s.refused {
+		if r.count > 0 && (!due || now.Sub(r.told) >= refusalEvery) {
+			list = append(list, *r)
+			r.count, r.told = 0, now
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range list {
+		if s.opts.Refused != nil {
+			s.opts.Refused(r.caller, r.endpoint, r.count)
+		}
+	}
 }

@@ -74,8 +74,9 @@ type Options struct {
 	// Problem turns an endpoint's error into what the caller sees; nil means
 	// ClassFailed and the error's text.
 	Problem func(error) *Problem
-	// Refused is told of callers without the right they need, once a minute
-	// for each user at most, with the number of refusals since the last time.
+	// Refused is told of callers without the right they need: the first time
+	// at once, then once a minute for each user at most, with the last
+	// endpoint and the number of refusals since. Close tells what is left.
 	Refused func(c Caller, endpoint string, count int)
 	Log     *slog.Logger // nil: nothing is logged
 }
@@ -94,11 +95,6 @@ type Server struct {
 
 	mu      sync.Mutex
 	refused map[uint32]*refusals
-}
-
-type refusals struct {
-	count int
-	told  time.Time
 }
 
 // Listen opens the socket and begins to answer. Errors wrap ErrInUse where
@@ -161,6 +157,7 @@ func (s *Server) Close(ctx context.Context) error {
 		err = s.http.Close()
 	}
 	<-s.served
+	s.tellRefusals(false)
 	if !errors.Is(s.serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, s.serveErr)
 	}

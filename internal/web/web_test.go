@@ -265,6 +265,12 @@ func TestRights(t *testing.T) {
 	if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), "no permission") {
 		t.Errorf("after the groups were taken away: got %q, want no permission to open the socket", out)
 	}
+	if err := f.server.Close(context.Background()); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	if n := f.refused.Load(); n != 7 {
+		t.Errorf("got %d refusals told in the end, want all 7", n)
+	}
 }
 
 // Half requests and floods must not keep an honest caller waiting.
