@@ -52,6 +52,7 @@ func (runCmd) Run(ctx context.Context, env *environment) (err error) {
 		return errors.Join(err, first.Close())
 	}
 	env.log.Info("the service has started", "event", "service.started", "version", versionOf(), "socket", d.cfg.Web.Socket, "pid", os.Getpid())
+	defer d.listenHealth()()
 	wctx, stopWatchdog := context.WithCancel(context.Background())
 	go d.manager.watchdog(wctx, func(ctx context.Context) bool { return d.service.Load().Alive(ctx) })
 	hung := d.loop(ctx, hangup)
