@@ -101,9 +101,11 @@ func (s *Service) inboxLoop(ctx, work context.Context, h Hooks) {
 	attempt, sessions := 0, 0
 	for ctx.Err() == nil {
 		request := d.take()
-		if request == nil {
-			d.update(func(st *DaemonState) { st.Phase = PhaseConnecting })
-		}
+		d.update(func(st *DaemonState) {
+			if st.Phase != PhaseRefused && st.Phase != PhaseWaiting { // one more try is no news
+				st.Phase = PhaseConnecting
+			}
+		})
 		o := PassOptions{}
 		if request != nil {
 			o = request.opts
@@ -170,10 +172,7 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 		o = request.opts
 	}
 	o.session = sess
-	o.Progress = alive(d, o.Progress)
-	if observe := o.Observe; observe == nil {
-		o.Observe = func(Observation) { d.update(func(*DaemonState) {}) }
-	}
+	signOfLife(d, &o)
 	sum, err := s.Pass(ctx, o)
 	request.answer(sum, err)
 	if err != nil {
@@ -198,14 +197,24 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 	return nil
 }
 
-// alive notes a sign of life with each message.
-func alive(d *daemon, progress func(done, total int)) func(done, total int) {
-	return func(done, total int) {
+// signOfLife notes each message that a pass comes to, for the watchdog.
+func signOfLife(d *daemon, o *PassOptions) {
+	beat := func() {
 		d.mu.Lock()
 		d.beat = time.Now()
 		d.mu.Unlock()
+	}
+	progress, observe := o.Progress, o.Observe
+	o.Progress = func(done, total int) {
+		beat()
 		if progress != nil {
 			progress(done, total)
+		}
+	}
+	o.Observe = func(obs Observation) {
+		beat()
+		if observe != nil {
+			observe(obs)
 		}
 	}
 }
@@ -251,6 +260,11 @@ func (s *Service) rest(ctx context.Context, err error, attempt int) {
 		pause = time.Second
 	}
 	next := time.Now().Add(pause).UTC()
+	if errors.Is(err, inbox.ErrDenied) || errors.Is(err, ErrDeniedLately) {
+		if a, ok, aerr := s.account(ctx, AccountInbox); aerr == nil && ok {
+			next = a.TroubleAt.Add(denyPause)
+		}
+	}
 	s.daemon.update(func(st *DaemonState) {
 		st.Phase, st.NextTryAt = phase, &next
 		if phase == PhaseRefused {
