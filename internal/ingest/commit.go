@@ -122,29 +122,8 @@ func (p *pass) commitRefused(tx *vault.Tx, j *judged) error {
 	if !listed {
 		return nil
 	}
-	var err error
-	if j.forged, err = p.countForged(tx, strings.ToLower(j.claimed.Sender)); err != nil {
-		return err
-	}
 	return tx.AddRefused(vault.Refused{At: p.now, Reason: string(j.reason), ClaimedID: safetext.Line(j.claimed.ID),
 		ClaimedSender: safetext.Address(j.claimed.Sender), UIDValidity: j.at.UIDValidity, UID: j.at.UID, Listed: true})
-}
-
-// alertForged is how many refused envelopes in the name of one client, on one
-// day, are an attack and no accident.
-const alertForged = 3
-
-func (p *pass) countForged(tx *vault.Tx, mailbox string) (int, error) {
-	day := p.today(p.now).Format(time.DateOnly)
-	at, _, err := tx.Attempts(mailbox)
-	if err != nil {
-		return 0, err
-	}
-	if at.Day != day {
-		at = vault.Attempts{Mailbox: mailbox, Day: day}
-	}
-	at.Forged++
-	return at.Forged, tx.PutAttempts(at)
 }
 
 // askForPEC tells a client, by PEC and once a month, that a password must come
@@ -211,11 +190,6 @@ func (p *pass) report(ctx context.Context, j judged) {
 	case j.reason != "":
 		p.sum.Ignored++
 		p.reportRefused(j, log)
-		if j.forged == alertForged {
-			p.Alert(ctx, Event{Event: "message.forgeries", At: p.now, Mailbox: safetext.Address(j.claimed.Sender),
-				Msg:  fmt.Sprintf("%d messages today claim to come from a client and are refused", alertForged),
-				Hint: "none of them was believed; ask the client whether they are theirs, and look at them in the webmail"})
-		}
 	case len(j.subs) == 0:
 		p.sum.Ignored++
 		o.Certified, o.Find = true, submission.None

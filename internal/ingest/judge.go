@@ -31,7 +31,6 @@ type judged struct {
 	subject  string // masked
 
 	replay  bool // the identifier was seen before
-	forged  int  // how many refused ones claimed this client today
 	mine    bool // claims to be the receipt of one of our messages
 	same    bool // …in this very message: an interrupted pass comes by again
 	subs    []vault.Submission

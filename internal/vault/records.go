@@ -335,7 +335,6 @@ type Attempts struct {
 	Day      string `json:"day"` // "2006-01-02"
 	Refusals int    `json:"refusals"`
 	Replies  int    `json:"replies,omitempty"` // that were queued on that day
-	Forged   int    `json:"forged,omitempty"`  // refused envelopes that claimed to come from it
 }
 
 // second is t in UTC and whole seconds.
