@@ -3,9 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/pec"
