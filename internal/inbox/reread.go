@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// TurnToProcessed makes this session look at the processed folder from now on
-// instead of the watched one, for reading alone, and opens it. ErrNoFolder:
-// there is none. The session is to be used for nothing else afterwards.
+// TurnToProcessed makes this session work on the processed folder from now on
+// instead of the watched one, and opens it for reading. ErrNoFolder: there is
+// none. Filing by Move makes no sense there.
 func (s *Session) TurnToProcessed(ctx context.Context) (folder string, box Mailbox, err error) {
 	err = s.do(ctx, answerBudget, func() error {
 		if strings.Trim(s.c.ProcessedFolder, "/ ") == "" {

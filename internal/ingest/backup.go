@@ -155,7 +155,7 @@ func (s *Service) Rekey(ctx context.Context, actor string) (int, error) {
 }
 
 // Care does what the vault needs from time to time: the scheduled backup, the
-// end of old secrets, the files that tell programs of new passwords.
+// end of old secrets and of old letters, the files that tell programs of new passwords.
 func (s *Service) Care(ctx context.Context, now time.Time) error {
-	return errors.Join(s.Touch(ctx), s.backUpIfDue(ctx, now), s.destroyOld(ctx, now))
+	return errors.Join(s.Touch(ctx), s.backUpIfDue(ctx, now), s.destroyOld(ctx, now), s.purgeIfDue(ctx, now))
 }
