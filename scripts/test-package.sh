@@ -102,6 +102,7 @@ sed -i -e 's/^host = "".*/host = "127.0.0.1"/' -e 's/^port = 993/port = 9/' \
   -e '/^\[inbox\]/,/^\[trust\]/s/^username = "".*/username = "studio@pec.example"/' "$root/etc/pec-ingest/config.toml"
 inside install -m 0600 /dev/stdin /etc/pec-ingest/private/inbox-password <<<secret
 fails 1 ingest check # nobody listens on port 9, the rest is well
+grep -q "^error *inbox" "$work/out" && [ "$(grep -c ^error "$work/out")" = 1 ] || { cat "$work/out"; die "check should find the inbox alone"; }
 inside ingest client add rossi@pec.it
 [ "$(inside stat -c '%a %U' /var/lib/pec-ingest/vault.db)" = "600 pec-ingest" ] || die "the service could not open root's vault"
 inside ingest status | grep -q 'rossi@pec.it' || die "status"
@@ -130,7 +131,18 @@ inside dpkg --force-confold -i /tmp/new.deb >/dev/null 2>&1 </dev/null
 inside ingest status | grep -q 'rossi@pec.it' || die "status after installing again"
 
 step "purge leaves nothing but the account"
-inside dpkg -P pec-ingest >/dev/null 2>&1
-left=$(cd "$root" && find etc usr var run -name '*pec-ingest*' ! -path 'var/log/*' ! -path 'var/cache/*')
-[ -z "$left" ] || die "left behind: $left"
+purged() {
+  inside dpkg -P pec-ingest >/dev/null 2>&1
+  rm -rf "$root"/run/*pec-ingest
+  left=$(cd "$root" && find etc usr var run -name '*pec-ingest*' ! -path 'var/log/*' ! -path 'var/cache/*')
+  [ -z "$left" ] || die "left behind: $left"
+}
+purged
+
+step "a new administrator's day, against a real Dovecot"
+inside dpkg -i /tmp/new.deb >/dev/null 2>&1
+PEC_INGEST_REAL=1 PEC_INGEST_ROOT=$root ${GO:-go} test -count=1 -run '^TestInstalled$' -v ./deploy >"$work/day" 2>&1 ||
+  { cat "$work/day"; die "the installed service"; }
+grep -E 'from the letter|^--- PASS' "$work/day" || die "nothing was tested"
+purged
 echo "ok: pec-ingest $version"

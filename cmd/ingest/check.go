@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/vault"
 )
 
 type checkCmd struct {
@@ -59,8 +63,36 @@ func selfCheck(ctx context.Context, cfg *config.Config, env *environment) ([]ing
 		return append([]ingest.CheckLine{{Name: "service", Level: ingest.LevelOK, Msg: "runs, and answers on " + cfg.Web.Socket}}, lines...), err
 	}
 	s, openErr := openHere(cfg, ingest.Reading, env)
+	if errors.Is(openErr, vault.ErrMissing) {
+		return checkWithoutVault(ctx, cfg, env)
+	}
 	if openErr == nil {
 		defer s.Close()
 	}
 	return ingest.SelfCheck(ctx, cfg, s, openErr, time.Now()), nil
+}
+
+// checkWithoutVault checks all the rest, on an empty vault that is thrown
+// away: an administrator asks before anything is stored, and check itself
+// stores nothing.
+func checkWithoutVault(ctx context.Context, cfg *config.Config, env *environment) ([]ingest.CheckLine, error) {
+	dir, err := os.MkdirTemp("", "pec-ingest-check-") // 0700
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	trial := *cfg
+	trial.Vault.Path = filepath.Join(dir, "vault.db")
+	s, openErr := ingest.Open(&trial, ingest.Writing, env.log)
+	if openErr == nil {
+		defer s.Close()
+	}
+	lines := ingest.SelfCheck(ctx, &trial, s, openErr, time.Now())
+	for i := range lines {
+		if lines[i].Name == "vault" && lines[i].Level == ingest.LevelOK {
+			lines[i] = ingest.CheckLine{Name: "vault", Level: ingest.LevelWarning, Msg: "there is none yet at " + cfg.Vault.Path,
+				Hint: "the service, or the first command that stores something, makes it"}
+		}
+	}
+	return lines, nil
 }
