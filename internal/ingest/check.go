@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"pec-ingest/internal/notify"
@@ -54,16 +56,21 @@ func (s *Service) CheckStored(ctx context.Context, daily bool) (CheckSummary, er
 	var brk breaker
 	refused := map[string][]stored{}
 	suspended := map[string]bool{}
-	for _, c := range due {
-		if ctx.Err() != nil {
-			return sum, ctx.Err()
-		}
+	var broken error // what ended the run before its end
+	for i, c := range interleave(due) {
 		if suspended[c.provider] || brk.open(c.target.Addr) {
 			continue
 		}
+		if i > 0 {
+			s.spread(ctx, daily, len(due))
+		}
+		if broken = ctx.Err(); broken != nil {
+			break
+		}
 		result, tried, err := s.checkOne(ctx, c, now)
 		if err != nil {
-			return sum, fmt.Errorf("checking the password of %s: %w", c.cred.Mailbox, err)
+			broken = fmt.Errorf("checking the password of %s: %w", c.cred.Mailbox, err)
+			break
 		}
 		if !tried {
 			continue
@@ -83,6 +90,9 @@ func (s *Service) CheckStored(ctx context.Context, daily bool) (CheckSummary, er
 			sum.Trouble++
 		}
 	}
+	// What was refused is committed also when the run is broken off: it must
+	// not be tried again after a restart.
+	ctx = context.WithoutCancel(ctx)
 	for provider, list := range refused {
 		if suspended[provider] {
 			sum.Suspended = append(sum.Suspended, provider)
@@ -91,11 +101,48 @@ func (s *Service) CheckStored(ctx context.Context, daily bool) (CheckSummary, er
 		}
 		for _, c := range list {
 			if err := s.closeCheck(ctx, c, now, suspended[provider]); err != nil {
-				return sum, err
+				return sum, errors.Join(broken, err)
 			}
 		}
 	}
-	return sum, nil
+	return sum, broken
+}
+
+// interleave puts the mailboxes of different providers in turn.
+func interleave(due []stored) []stored {
+	var order []string
+	by := map[string][]stored{}
+	for _, c := range due {
+		if by[c.provider] == nil {
+			order = append(order, c.provider)
+		}
+		by[c.provider] = append(by[c.provider], c)
+	}
+	out := make([]stored, 0, len(due))
+	for len(out) < len(due) {
+		for _, p := range order {
+			if list := by[p]; len(list) > 0 {
+				out = append(out, list[0])
+				by[p] = list[1:]
+			}
+		}
+	}
+	return out
+}
+
+// spread waits before the next of n logins of the daemon's daily run, so that
+// many take an hour together; few need not wait that long.
+func (s *Service) spread(ctx context.Context, daily bool, n int) {
+	if !daily || !s.leisurely {
+		return
+	}
+	pause := min(time.Hour/time.Duration(n), time.Minute)
+	t := time.NewTimer(pause/2 + rand.N(pause))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
 
 // dueChecks collects what is to be tried, and how many mailboxes each

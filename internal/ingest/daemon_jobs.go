@@ -53,43 +53,58 @@ func (s *Service) jobLoop(ctx, work context.Context) {
 	c := cron.New(cron.WithLocation(s.policy.Location), cron.WithLogger(log),
 		// SkipIfStillRunning outside: a job that panics is over, too.
 		cron.WithChain(cron.SkipIfStillRunning(log), cron.Recover(log)))
-	run := func() {
+	run := func(leisurely bool) {
 		now := time.Now()
-		if err := s.runJobs(work, false); err != nil && ctx.Err() == nil && s.daemon.repeats.first("jobs "+err.Error(), now) {
+		if err := s.runJobs(work, false, leisurely); err != nil && ctx.Err() == nil && s.daemon.repeats.first("jobs "+err.Error(), now) {
 			s.log.Error("a job failed", "event", "job.failed", "err", err, "hint", "it runs again within ten minutes")
 		}
 	}
-	for _, spec := range []schedule.Cron{s.probes, s.warnings} {
+	add := func(spec schedule.Cron, leisurely bool) {
 		if spec.IsZero() {
-			continue
+			return
 		}
-		if _, err := c.AddFunc(spec.String(), run); err != nil {
+		if _, err := c.AddFunc(spec.String(), func() { run(leisurely) }); err != nil {
 			s.log.Error("a job can't be scheduled", "event", "job.error", "err", err) // config.Load has refused it before
 		}
 	}
-	c.Schedule(cron.Every(jobsEvery), cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log)).Then(cron.FuncJob(run)))
-	cron.NewChain(cron.Recover(log)).Then(cron.FuncJob(run)).Run()
+	add(s.probes, true) // at their hour the checks take their time; what was missed is made up for quickly
+	add(s.warnings, false)
+	c.Schedule(cron.Every(jobsEvery), cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log)).Then(cron.FuncJob(func() { run(false) })))
+	cron.NewChain(cron.Recover(log)).Then(cron.FuncJob(func() { run(false) })).Run()
 	c.Start()
 	<-ctx.Done()
 	<-c.Stop().Done()
 }
 
-// runJobs does what is due of checks and warnings; one at a time.
-func (s *Service) runJobs(ctx context.Context, warn bool) error {
-	s.jobs.Lock()
-	defer s.jobs.Unlock()
-	now := time.Now()
-	checks, checkErr := s.CheckIfDue(ctx, now)
+// runChecks tries the stored passwords that are due, unless that is being
+// done already.
+func (s *Service) runChecks(ctx context.Context, now time.Time, leisurely bool) error {
+	if !s.checking.TryLock() {
+		return nil
+	}
+	defer s.checking.Unlock()
+	s.leisurely = leisurely
+	checks, err := s.CheckIfDue(ctx, now)
 	for _, provider := range checks.Suspended {
 		s.Alert(ctx, Event{Event: "probe.mass_refusal", At: now,
 			Msg:  "the provider " + provider + " refuses many stored passwords at once; nothing was concluded from it",
 			Hint: "sign in to one of these mailboxes by hand"})
 	}
+	return err
+}
+
+// runJobs does what is due of checks and warnings; each one at a time.
+func (s *Service) runJobs(ctx context.Context, warn, leisurely bool) error {
+	checkErr := s.runChecks(ctx, time.Now(), leisurely)
+	s.jobs.Lock()
+	defer s.jobs.Unlock()
+	now := time.Now()
 	s.alertClaims(ctx, now)
 	warnErr := s.WarnIfDue(ctx, now, warn)
 	readsErr := s.vault.CloseReads(ctx)
 	careErr := s.Care(ctx, now)
-	err := errors.Join(checkErr, warnErr, readsErr, careErr)
+	tokenErr := s.keepTokens(ctx)
+	err := errors.Join(checkErr, warnErr, readsErr, careErr, tokenErr)
 	if ctx.Err() == nil {
 		s.daemon.update(func(st *DaemonState) { st.JobError = errText(err) })
 		s.refresh(ctx)

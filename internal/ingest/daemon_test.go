@@ -26,6 +26,7 @@ import (
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/probe"
 	"pec-ingest/internal/secret"
 	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/vault"
@@ -519,4 +520,75 @@ func (b *bubble) lastRun(job string) (at time.Time) {
 		b.t.Fatal(err)
 	}
 	return at
+}
+
+// The daily checks take an hour together, providers in turn; what a stop
+// breaks off has its refusals committed, so that none is tried again.
+func TestRunSpreadsChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "[[provider]]\nid = \"a\"\nsigner = \"a@a.example\"\nimap = \"a.example:993\"\n[[provider]]\nid = \"b\"\nsigner = \"b@b.example\"\nimap = \"b.example:993\"\n")
+		defer b.close()
+		const each = 60
+		for i := range 2 * each {
+			p := string("ab"[i/each])
+			b.storePassword(fmt.Sprintf("c%03d@%s.example", i, p), p)
+		}
+		type try struct {
+			at   time.Time
+			addr string
+		}
+		var mu sync.Mutex
+		var tries []try
+		b.service.Login = func(_ context.Context, target probe.Target, login string, _ secret.Secret) probe.Result {
+			mu.Lock()
+			defer mu.Unlock()
+			tries = append(tries, try{time.Now(), target.Addr})
+			if login == "c000@a.example" {
+				return probe.Result{Outcome: probe.Refused}
+			}
+			return probe.Result{Outcome: probe.Accepted}
+		}
+		b.run(func() {
+			time.Sleep(5*time.Hour + 30*time.Minute) // half of the hour after 6 in Rome
+			synctest.Wait()
+		})
+		mu.Lock()
+		half := slices.Clone(tries)
+		tries = nil
+		mu.Unlock()
+		if len(half) < each/2 || len(half) > 2*each-each/2 {
+			t.Fatalf("after half an hour: got %d of %d logins", len(half), 2*each)
+		}
+		for i := 1; i < len(half); i++ {
+			if half[i].addr == half[i-1].addr {
+				t.Fatalf("logins %d and %d are at the same provider", i, i+1)
+			}
+		}
+		b.run(func() { // the day's checks are made up for, but for the refused one
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		})
+		if len(tries) != 2*each-1 {
+			t.Errorf("after the restart: got %d logins, want all but the refused one", len(tries))
+		}
+	})
+}
+
+// storePassword puts a client with a proven password into the vault.
+func (b *bubble) storePassword(mailbox, provider string) {
+	b.t.Helper()
+	label := vault.Label{Mailbox: mailbox, Login: mailbox, Version: 1, Source: "test"}
+	p := secret.FromString("Xk9mQ2pL")
+	sealed, err := b.service.Vault().Seal(label, p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	now := time.Now()
+	b.update(func(tx *vault.Tx) error {
+		return errors.Join(
+			tx.PutClient(vault.Client{Mailbox: mailbox, Provider: provider, AddedAt: now}),
+			tx.PutVersion(vault.Version{Mailbox: mailbox, Login: mailbox, N: 1, Source: "test", Label: label, Sealed: sealed, ReceivedAt: now, StoredAt: now,
+				ProvenAt: now, Expires: now.AddDate(0, 0, 90), ValidityDays: 90, Addr: provider + ".example:993", State: ingest.VersionProven}),
+			tx.PutCredential(vault.Credential{Mailbox: mailbox, Login: mailbox, Last: 1, Current: 1, Proven: 1}))
+	})
 }

@@ -22,7 +22,7 @@ func (s *Service) Once(ctx context.Context, o RunOptions) (Summary, error) {
 	if ctx.Err() != nil {
 		return sum, err
 	}
-	jobsErr := s.runJobs(ctx, o.Warn)
+	jobsErr := s.runJobs(ctx, o.Warn, false)
 	sendErr := s.Deliver(ctx)
 	return sum, errors.Join(err, jobsErr, sendErr)
 }

@@ -24,7 +24,7 @@ func (s *Service) Renew(cfg *config.Config) (*Service, error) {
 	next.Vault = s.vault
 	n := New(next)
 	// What must not overlap must not overlap with what the old one began.
-	n.passing, n.sending, n.jobs = s.passing, s.sending, s.jobs
+	n.passing, n.sending, n.checking, n.jobs = s.passing, s.sending, s.checking, s.jobs
 	n.daemon.marks, n.daemon.repeats = s.daemon.marks, s.daemon.repeats
 	return n, nil
 }

@@ -48,9 +48,12 @@ type Service struct {
 
 	passing  chan struct{} // holds one token while a pass runs
 	sending  *sync.Mutex   // held while the outbox is delivered
-	jobs     *sync.Mutex   // held while a job runs
-	daemon   *daemon       // state of Run, and what other parts tell it
-	lastScan atomic.Int64  // Unix time at which the inbox was last read to its end
+	checking *sync.Mutex   // held while stored passwords are tried, an hour maybe
+	jobs     *sync.Mutex   // held while another job runs
+
+	leisurely bool         // the checks take their time; guarded by checking
+	daemon    *daemon      // state of Run, and what other parts tell it
+	lastScan  atomic.Int64 // Unix time at which the inbox was last read to its end
 
 	// Seams, set to the real thing by New; tests put servers without sockets
 	// or with faults in their place.
@@ -93,7 +96,7 @@ func New(o Options) *Service {
 	s.InboxPassword = s.inboxSecret
 	s.SMTPPassword = s.smtpSecret
 	s.daemon = newDaemon()
-	s.sending, s.jobs = new(sync.Mutex), new(sync.Mutex)
+	s.sending, s.checking, s.jobs = new(sync.Mutex), new(sync.Mutex), new(sync.Mutex)
 	return s
 }
 
