@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"pec-ingest/internal/pec"
 	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/vault"
 )
@@ -56,4 +58,43 @@ func TestRestoreReadsAgain(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// A warning that the lost vault had sent after the backup is not sent again
+// when its receipt is found; one without a receipt is.
+func TestRestoreMatchesReceipts(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{clients: []string{rossi, bianchi}, smtp: true})
+	s.deliver(s.submission(rossi, 24*85, passwords[rossi]), s.submission(bianchi, 24*85, passwords[bianchi]))
+	s.once(sum{Seen: 2, Accepted: 2})
+	file := filepath.Join(t.TempDir(), "b", "copy.db")
+	s.ok("backup", file)
+	s.once(sum{}, "--warn")
+	mails := s.sink.received()
+	if len(mails) != 2 {
+		t.Fatalf("warnings before the loss: got %d, want 2", len(mails))
+	}
+	for _, m := range mails {
+		if m.To != rossi {
+			continue
+		}
+		at := time.Now().Truncate(time.Second)
+		receipt := pectest.Envelope{Provider: s.genuine, Kind: pec.KindAcceptance, Sender: studioPEC, Recipients: []string{m.To},
+			Subject: decodedSubject(t, m), SentAt: at, MsgID: m.ID, Original: m.Raw,
+			ID: "opec1.prova@pec.gestore.example", OwnID: "opec1.ricevuta@pec.gestore.example"}
+		s.imap.Deliver(studioPEC, processed, receipt.Bytes(), at)
+	}
+	if err := os.Remove(s.vaultPath()); err != nil {
+		t.Fatal(err)
+	}
+	s.ok("restore", file)
+	s.exits(exitOK, "once", "--warn")
+	s.exits(exitOK, "once", "--warn")
+	again := s.sink.received()[2:]
+	if len(again) != 1 || again[0].To != bianchi {
+		t.Errorf("warnings after the restore: got %d, want one, to %s", len(again), bianchi)
+	}
+	if audit := s.ok("audit", "--event", "outbox.matched"); !strings.Contains(audit, rossi) {
+		t.Errorf("audit log: %s", audit)
+	}
 }

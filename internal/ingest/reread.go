@@ -56,6 +56,9 @@ func (p *pass) reread(ctx context.Context) error {
 	if err != nil || !due || p.opts.DryRun {
 		return err
 	}
+	if err := p.noteLost(ctx, p.sess, asOf); err != nil {
+		return err
+	}
 	if p.cfg.Inbox.After == config.AfterMove {
 		if err := p.rereadFolder(ctx, asOf); err != nil {
 			return err
@@ -84,14 +87,21 @@ func (p *pass) rereadFolder(ctx context.Context, asOf time.Time) error {
 		"messages", q.box.Messages, "since", q.rereadFrom)
 	err = q.scan(ctx)
 	p.sum, p.planned = q.sum, q.planned // also of what came before an error
-	return err
+	if err != nil {
+		return err
+	}
+	return p.noteLost(ctx, sess, asOf)
 }
 
 // heldByRestore tells whether nothing may be sent yet: after a restore the
 // receipts of what the lost vault had sent are counted first.
 func (s *Service) heldByRestore(ctx context.Context) (hold bool, err error) {
-	if _, hold, err = s.restoredAsOf(ctx); hold {
-		s.log.Info("nothing is sent before the processed folder was read again", "event", "outbox.held")
+	if _, hold, err = s.restoredAsOf(ctx); err != nil {
+		return true, err
 	}
-	return hold, err
+	if hold {
+		s.log.Info("nothing is sent before the processed folder was read again", "event", "outbox.held")
+		return true, nil
+	}
+	return false, s.matchLost(ctx, time.Now())
 }
