@@ -12,6 +12,7 @@ import (
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
 	"pec-ingest/internal/web"
 )
@@ -30,6 +31,7 @@ type backend interface {
 
 	Set(ctx context.Context, r ingest.SetRequest, now time.Time) (ingest.SetResult, error)
 	SetInbox(ctx context.Context, r ingest.SetInboxRequest, now time.Time) (ingest.SetInboxResult, error)
+	KeepToken(ctx context.Context, actor, account string, token secret.Secret) error
 	Use(ctx context.Context, actor, mailbox, login string, n int, now time.Time) (ingest.SetResult, error)
 	ReportRefused(ctx context.Context, actor, mailbox, login string, now time.Time) (ingest.ReportResult, error)
 	Once(ctx context.Context, o ingest.RunOptions) (ingest.Summary, error)

@@ -86,6 +86,12 @@ func endpoints(now current) []endpoint {
 				defer password.Wipe()
 				return s.SetInbox(ctx, ingest.SetInboxRequest{Actor: who, Expires: in.Expires, Secret: password}, time.Now())
 			}),
+		op(now, "login", web.RightAdmin, "Keeps the token of a sign-in, after trying it.",
+			func(ctx context.Context, s *ingest.Service, who string, in tokenIn) (nothing, error) {
+				token := take(in.Token)
+				defer token.Wipe()
+				return nothing{}, s.KeepToken(ctx, who, in.Account, token)
+			}),
 		op(now, "use", web.RightAdmin, "Goes back to a version, after trying it.",
 			func(ctx context.Context, s *ingest.Service, who string, in useIn) (ingest.SetResult, error) {
 				return s.Use(ctx, who, in.Mailbox, in.Login, in.Version, time.Now())

@@ -39,9 +39,9 @@ type Config struct {
 	// TLS is cloned; nil means the system's roots. Verification can't be
 	// switched off in any other way than by setting it here.
 	TLS      *tls.Config
-	Auth     string // "password", also when empty; nothing else yet
+	Auth     string // "password", also when empty, or "oauth2"
 	Username string
-	Password secret.Secret
+	Password secret.Secret // with Auth "oauth2" the access token
 
 	Folder          string // "" means INBOX
 	ProcessedFolder string // relative to the server's prefix, "/" between levels; made when missing

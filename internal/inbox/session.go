@@ -56,7 +56,7 @@ const (
 // context's.
 func Dial(ctx context.Context, c Config) (*Session, error) {
 	c = c.withDefaults()
-	if c.Auth != "" && c.Auth != "password" {
+	if c.Auth != "" && c.Auth != "password" && c.Auth != "oauth2" {
 		return nil, fmt.Errorf("logging in: %w (unknown auth %q)", ErrUnavailable, c.Auth)
 	}
 	dctx, cancel := context.WithTimeout(ctx, c.Timeout)
@@ -128,6 +128,10 @@ func (s *Session) login() error {
 	user, password := s.c.Username, s.c.Password.RevealString()
 	var err error
 	switch {
+	case s.c.Auth == "oauth2" && !caps.Has(imap.AuthCap(mechXOAUTH2)):
+		return fmt.Errorf("logging in: %w (it offers no login by OAuth)", ErrUnavailable)
+	case s.c.Auth == "oauth2":
+		err = s.imap.Authenticate(&xoauth2{user, password})
 	case caps.Has(imap.AuthCap(sasl.Plain)) && (caps.Has(imap.CapLoginDisabled) || !isASCII(user+password)):
 		// LOGIN says nothing about the character set; SASL PLAIN is UTF-8
 		// (RFC 4616).

@@ -107,7 +107,11 @@ func (s *Service) mayLogIn(ctx context.Context, account string, password secret.
 	case AccountAlert:
 		what, key = "the server that sends alerts", "smtp_account"
 	}
+	id := s.oauthOf(account)
 	switch {
+	case !a.RefusedAt.IsZero() && id != "":
+		return (&Error{Msg: what + " refuses the sign-in since " + a.RefusedAt.Format(time.RFC3339), Err: ErrClosedSecret}).
+			hint("run `ingest login %s` and sign in with the second factor; a renewed sign-in is tried by itself", id)
 	case !a.RefusedAt.IsZero():
 		return (&Error{Msg: what + " refuses the password since " + a.RefusedAt.Format(time.RFC3339), Err: ErrClosedSecret}).
 			hint("put the current password into the file of %s.password_file, or enter it with `ingest set --inbox`: it is seen within seconds", key)
@@ -158,7 +162,10 @@ func (s *Service) noteLogin(ctx context.Context, l login, trial bool) error {
 			return err
 		}
 	}
-	days := s.studioValidity()
+	var expires time.Time // an access token's end is no date for people
+	if s.oauthOf(l.account) == "" {
+		expires = s.today(now).AddDate(0, 0, s.studioValidity())
+	}
 	var alert bool
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
 		a, _, err := tx.Account(l.account)
@@ -167,16 +174,16 @@ func (s *Service) noteLogin(ctx context.Context, l login, trial bool) error {
 		}
 		alert = false
 		if !same {
-			a = vault.Account{Salt: salt, Mark: mark, Since: now, Expires: s.today(now).AddDate(0, 0, days),
+			a = vault.Account{Salt: salt, Mark: mark, Since: now, Expires: expires,
 				Sealed: a.Sealed, Label: a.Label, SetAt: a.SetAt}
 		}
 		a.Name, a.Username = l.account, username
 		switch l.answer {
 		case answerYes:
 			a.GoodAt, a.RefusedAt, a.TroubleAt, a.Detail = now, time.Time{}, time.Time{}, ""
-			if s.today(now).After(a.Expires.AddDate(0, 0, 2)) {
+			if !a.Expires.IsZero() && s.today(now).After(a.Expires.AddDate(0, 0, 2)) {
 				// It works three days after its date: that was not its date.
-				a.Expires = s.today(now).AddDate(0, 0, days)
+				a.Expires = expires
 			}
 		case answerRefused:
 			alert = a.RefusedAt.IsZero()
@@ -202,11 +209,33 @@ func errText(err error) string {
 	return err.Error()
 }
 
+// oauthOf is the [[oauth]] account that one of the studio's own signs in
+// with; "" where it has a password.
+func (s *Service) oauthOf(account string) string {
+	switch {
+	case account == AccountInbox && s.cfg.Inbox.Auth == config.AuthOAuth2:
+		return s.cfg.Inbox.Account
+	case account == AccountSMTP && s.cfg.SMTP.Auth == config.AuthOAuth2:
+		return s.cfg.SMTP.Account
+	case account == AccountAlert:
+		for _, a := range s.cfg.SMTPAccounts {
+			if a.Name == s.cfg.Alert.SMTP && a.Auth == config.AuthOAuth2 {
+				return a.Account
+			}
+		}
+	}
+	return ""
+}
+
 // accountRefused tells the studio by every way that is left.
 func (s *Service) accountRefused(ctx context.Context, account string, now time.Time) {
 	event := Event{Event: account + ".refused", At: now, Mailbox: s.usernameOf(account),
 		Msg:  "the provider refuses the studio's own password (" + account + ")",
 		Hint: "make a new one at the provider and enter it with `ingest set --inbox`, or put it into the password file"}
+	if id := s.oauthOf(account); id != "" {
+		event.Msg = "the provider refuses the studio's own sign-in (" + account + ")"
+		event.Hint = fmt.Sprintf("run `ingest login %s` and sign in with the second factor", id)
+	}
 	if account == AccountInbox {
 		// Sending may still work; where it does not, the alert is the way.
 		if err := s.queueStudioInbox(ctx, "refused", now); err != nil {
@@ -229,6 +258,9 @@ func (s *Service) studioValidity() int {
 // inboxSecret is the password of the studio's inbox: the one entered with
 // `set --inbox`, unless the file was written after it.
 func (s *Service) inboxSecret() (secret.Secret, error) {
+	if s.cfg.Inbox.Auth == config.AuthOAuth2 {
+		return s.AccessToken(context.Background(), s.cfg.Inbox.Account)
+	}
 	a, ok, err := s.account(context.Background(), AccountInbox)
 	if err != nil {
 		return secret.Secret{}, err
@@ -246,6 +278,9 @@ func (s *Service) inboxSecret() (secret.Secret, error) {
 // smtpSecret is the password for sending; where it is the inbox's, it changes
 // with it.
 func (s *Service) smtpSecret() (secret.Secret, error) {
+	if s.cfg.SMTP.Auth == config.AuthOAuth2 {
+		return s.AccessToken(context.Background(), s.cfg.SMTP.Account)
+	}
 	if s.cfg.SMTP.Username == s.cfg.Inbox.Username && s.cfg.SMTP.PasswordFile == s.cfg.Inbox.PasswordFile {
 		return s.InboxPassword()
 	}
@@ -266,6 +301,8 @@ func fileNewer(path string, t time.Time) bool {
 // marks tells secrets apart by salted scrypt hashes, and remembers in memory
 // what it computed, so that it costs 50 ms once and not with each login.
 type marks struct {
+	signIn sync.Mutex // held while a token is read, renewed or replaced
+
 	mu    sync.Mutex
 	key   [32]byte // of the memory's own keys, made at start
 	known map[[32]byte][]byte

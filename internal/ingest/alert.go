@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
 )
 
@@ -97,7 +99,13 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 		}
 		account.Host, account.Port, account.TLS = p.SMTP.Host, p.SMTP.Port, p.SMTP.TLS
 	}
-	password, err := config.ReadSecretFile(account.PasswordFile)
+	var password secret.Secret
+	var err error
+	if account.Auth == config.AuthOAuth2 {
+		password, err = s.AccessToken(ctx, account.Account)
+	} else {
+		password, err = config.ReadSecretFile(account.PasswordFile)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,7 +117,7 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.templates.Render(notify.KindAlert, notify.Data{Lang: "it", Studio: s.studio(), Mailbox: e.Mailbox, Reason: e.Msg})
+	r, err := s.templates.Render(notify.KindAlert, notify.Data{Lang: "it", Studio: s.studio(), Mailbox: e.Mailbox, Reason: strings.TrimSuffix(e.Msg+": "+e.Hint, ": ")})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
 )
 
@@ -251,12 +252,21 @@ func (s *Service) compose(o vault.Outgoing) (notify.Mail, error) {
 }
 
 func (s *Service) smtpConfig() (notify.SMTPConfig, error) {
-	c := s.cfg.SMTP
 	password, err := s.SMTPPassword()
-	if err != nil {
+	switch {
+	case err != nil && HintOf(err) != "":
+		return notify.SMTPConfig{}, err
+	case err != nil:
 		return notify.SMTPConfig{}, &Error{Msg: "reading the password for sending", Err: err,
 			Hint: "put it into the file that smtp.password_file names, mode 0600"}
 	}
+	return s.smtpServer(password)
+}
+
+// smtpServer is the server of [smtp], to be signed in to with a password or
+// an access token.
+func (s *Service) smtpServer(password secret.Secret) (notify.SMTPConfig, error) {
+	c := s.cfg.SMTP
 	roots, err := rootsWith(c.TLSCAFile)
 	if err != nil {
 		return notify.SMTPConfig{}, &Error{Class: BadConfig, Msg: "smtp.tls_ca_file", Err: err}

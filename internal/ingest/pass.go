@@ -167,7 +167,10 @@ func (p *pass) wipe() {
 // tried a second time by itself (account.go).
 func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session, error) {
 	password, err := s.InboxPassword()
-	if err != nil {
+	switch {
+	case err != nil && HintOf(err) != "":
+		return nil, err
+	case err != nil:
 		return nil, &Error{Msg: "reading the password of the studio's inbox", Err: err,
 			Hint: "put it into the file that inbox.password_file names, mode 0600, or enter it with `ingest set --inbox`"}
 	}
@@ -182,7 +185,7 @@ func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session,
 	addr := net.JoinHostPort(s.cfg.Inbox.Host, strconv.Itoa(s.cfg.Inbox.Port))
 	sess, err := s.DialInbox(ctx, inbox.Config{
 		Addr: addr, ServerName: s.cfg.Inbox.Host, TLS: tlsConfig(s.cfg.Inbox.Host, roots),
-		Username: s.cfg.Inbox.Username, Password: password,
+		Auth: s.cfg.Inbox.Auth, Username: s.cfg.Inbox.Username, Password: password,
 		Folder: s.cfg.Inbox.Folder, ProcessedFolder: s.cfg.Inbox.ProcessedFolder,
 		MaxMessage: s.cfg.Inbox.MaxMessage, Logger: s.log,
 	})

@@ -31,6 +31,9 @@ type SetInboxResult struct {
 // running daemon at once. A refused one is not kept, and does not close the
 // one in use.
 func (s *Service) SetInbox(ctx context.Context, r SetInboxRequest, now time.Time) (SetInboxResult, error) {
+	if id := s.oauthOf(AccountInbox); id != "" {
+		return SetInboxResult{}, usage("the studio's inbox is signed in to, it has no password").hint("ingest login %s", id)
+	}
 	if r.Secret.IsZero() {
 		return SetInboxResult{}, usage("no password on standard input").hint("ingest set --inbox < file, or type it and end with Ctrl-D")
 	}
@@ -90,7 +93,7 @@ func (s *Service) tryInbox(ctx context.Context, password secret.Secret) (answere
 	}
 	sess, err := s.DialInbox(ctx, inbox.Config{
 		Addr: net.JoinHostPort(s.cfg.Inbox.Host, strconv.Itoa(s.cfg.Inbox.Port)), ServerName: s.cfg.Inbox.Host,
-		TLS: tlsConfig(s.cfg.Inbox.Host, roots), Username: s.cfg.Inbox.Username, Password: password, Logger: s.log,
+		TLS: tlsConfig(s.cfg.Inbox.Host, roots), Auth: s.cfg.Inbox.Auth, Username: s.cfg.Inbox.Username, Password: password, Logger: s.log,
 	})
 	switch {
 	case err == nil:

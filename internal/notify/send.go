@@ -71,6 +71,21 @@ func Send(ctx context.Context, c SMTPConfig, m Mail, beforeDot func() error) (Re
 	return receipt, nil
 }
 
+// LogIn connects and logs in as Send does, once, and sends nothing. The error
+// is a *SendError.
+func LogIn(ctx context.Context, c SMTPConfig) error {
+	d := &delivery{config: c, hidden: hiddenWords(c.Username, c.Password.RevealString())}
+	var cancel context.CancelFunc
+	d.ctx, cancel = context.WithTimeout(ctx, maxSteps*d.timeout())
+	defer cancel()
+	if e := d.open(); e != nil {
+		return e
+	}
+	defer d.conn.Close()
+	_ = d.client.Quit()
+	return nil
+}
+
 // delivery is one message on its way.
 type delivery struct {
 	ctx    context.Context
@@ -92,22 +107,32 @@ func (d *delivery) run(m Mail, beforeDot func() error) (Receipt, *SendError) {
 	if err != nil {
 		return Receipt{}, d.localError(StageCompose, err, err.Error())
 	}
-	if e := d.connect(); e != nil {
+	if e := d.open(); e != nil {
 		return Receipt{}, e
 	}
 	// Closing the connection, and nothing else, ends whatever is waiting; a
 	// QUIT after an unfinished message would end the message with a dot.
 	defer d.conn.Close()
-	stop := context.AfterFunc(d.ctx, func() { _ = d.conn.Close() })
-	defer stop()
+	return d.transfer(m, body, beforeDot)
+}
 
+// open gets to a session that is logged in; the caller closes its connection,
+// which the end of the context closes, too.
+func (d *delivery) open() *SendError {
+	if e := d.connect(); e != nil {
+		return e
+	}
+	conn := d.conn
+	context.AfterFunc(d.ctx, func() { _ = conn.Close() }) // at the latest when the delivery's context is cancelled
 	if e := d.greet(); e != nil {
-		return Receipt{}, e
+		_ = conn.Close()
+		return e
 	}
 	if e := d.login(); e != nil {
-		return Receipt{}, e
+		_ = conn.Close()
+		return e
 	}
-	return d.transfer(m, body, beforeDot)
+	return nil
 }
 
 func (d *delivery) connect() *SendError {
