@@ -339,3 +339,53 @@ func TestRekey(t *testing.T) {
 		t.Errorf("audit log:\n%s", audit)
 	}
 }
+
+// The same commands while the daemon runs: the bytes of a backup come over the
+// socket, the caller writes and checks the file.
+func TestCareThroughTheDaemon(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{clients: []string{rossi}})
+	s.ok("client", "add", rossi, "--provider", "prova", "--used-in", "Nuvola")
+	s.deliver(s.submission(rossi, 60, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.start()
+	if got, want := s.places(), "Nuvola 1 open"; got != want {
+		t.Errorf("used: got %q, want %q", got, want)
+	}
+	s.ok("used", rossi, "Nuvola", "--done")
+	if got := s.places(); got != "" {
+		t.Errorf("used: got %q, want nothing open", got)
+	}
+	file := filepath.Join(t.TempDir(), "b", "copy.db")
+	s.ok("backup", file)
+	if sum, err := vault.VerifyFile(file); err != nil || sum.Versions != 1 {
+		t.Errorf("backup: got %+v, %v", sum, err)
+	}
+	s.ok("rekey")
+	s.ok("audit", "--verify")
+	if out := s.ok("profile", rossi, "--for", "isync"); !strings.Contains(out, "PassCmd") {
+		t.Errorf("profile: got %q", out)
+	}
+	if out := s.ok("check", "--recovery", filepath.Join(s.dir, "identity.txt")); !strings.Contains(out, "opens all 1 passwords") {
+		t.Errorf("check --recovery: got %s", out)
+	}
+	s.wantGet(rossi, passwords[rossi])
+
+	// New recipients take a restart: a rekey that does nothing would be
+	// believed.
+	other, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(s.dir, "recipients.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("recipients.txt", string(text)+other.Recipient().String()+"\n", 0o644)
+	if r := s.exits(exitFailed, "rekey"); !strings.Contains(r.stderr, "restart") {
+		t.Errorf("rekey with new recipients: %s", r.stderr)
+	}
+	// A restore while the daemon has the vault touches nothing.
+	s.exits(exitFailed, "restore", file)
+	s.wantGet(rossi, passwords[rossi])
+}
