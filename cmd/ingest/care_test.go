@@ -122,6 +122,14 @@ func TestTouchDir(t *testing.T) {
 	s.deliver(s.submission(rossi, 1, "nuova77Kx"))
 	s.once(sum{Seen: 1, Accepted: 1})
 	want(rossi + " 2\n")
+	s.clients.SetPassword(rossi, "terza88Kx")
+	if r := s.runWith("terza88Kx\n", "set", rossi); r.code != exitOK {
+		t.Fatal(r)
+	}
+	want(rossi + " 3\n")
+	s.clients.SetPassword(rossi, "nuova77Kx")
+	s.ok("use", rossi, "2")
+	want(rossi + " 2\n")
 	if entries, err := os.ReadDir(touch); err != nil || len(entries) != 1 {
 		t.Errorf("files: got %v, %v, want one", entries, err)
 	}

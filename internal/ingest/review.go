@@ -341,6 +341,9 @@ func (s *Service) Use(ctx context.Context, actor, mailbox, login string, n int, 
 		}
 		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "credential.used", Mailbox: cred.Mailbox, Login: cred.Login, Version: n})
 	})
+	if err == nil {
+		s.touch(ctx)
+	}
 	return SetResult{Mailbox: k.client.Mailbox, Login: k.cred.Login, Version: n, State: v.State,
 		ExpiresAt: v.Expires.Format(time.DateOnly), Probe: string(result.Outcome)}, err
 }

@@ -212,6 +212,7 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 	if err != nil {
 		return SetResult{}, err
 	}
+	s.touch(ctx)
 	s.log.Info("password entered by hand", "event", "credential.set", "mailbox", c.Mailbox, "version", v.N, "state", v.State)
 	return SetResult{Mailbox: c.Mailbox, Login: login, Version: v.N, State: v.State, ExpiresAt: v.Expires.Format(time.DateOnly),
 		Probe: string(result.Outcome)}, nil
