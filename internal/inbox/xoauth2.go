@@ -16,12 +16,13 @@ func (x *xoauth2) Start() (mech string, ir []byte, err error) {
 	return mechXOAUTH2, []byte("user=" + x.username + "\x01auth=Bearer " + x.token + "\x01\x01"), nil
 }
 
-// Next answers the JSON in which a server says why it refuses: with nothing,
-// so that its NO comes.
+// Next answers the JSON in which a server says why it refuses, so that its NO
+// comes: with one byte, as OAUTHBEARER does (RFC 7628 §3.2.3), since the IMAP
+// library writes an empty answer as "=", which Dovecot calls malformed.
 func (x *xoauth2) Next([]byte) ([]byte, error) {
 	if x.token == "" {
 		return nil, errors.New("inbox: the server asks on and on")
 	}
 	x.token = "" // one such answer is all there is
-	return []byte{}, nil
+	return []byte{1}, nil
 }

@@ -66,12 +66,15 @@ func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notif
 		f := s.facts(k)
 		item := notify.Item{Mailbox: k.client.Mailbox, Client: k.client.Name, Phone: k.client.Phone,
 			State: schedule.StateOf(f, today, s.policy), Expires: f.Expires, DaysLeft: schedule.DaysLeft(f.Expires, today)}
-		if schedule.CallToday(now, next, f, s.policy) {
+		call := schedule.CallToday(now, next, f, s.policy)
+		if call {
 			d.Call = append(d.Call, item)
 		}
 		switch item.State {
 		case schedule.StateDue:
-			d.Due = append(d.Due, item)
+			if !call { // named once, where it is most urgent
+				d.Due = append(d.Due, item)
+			}
 		case schedule.StateBroken:
 			d.Broken = append(d.Broken, item)
 		case schedule.StateExpired:
