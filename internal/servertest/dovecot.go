@@ -57,6 +57,7 @@ type Dovecot struct {
 	ports   []int // STARTTLS, implicit TLS
 
 	mu      sync.Mutex
+	writes  int // of the users file
 	users   []User
 	proc    *process
 	marks   int
@@ -246,6 +247,10 @@ func (d *Dovecot) writeUsers() {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "%s:{PLAIN}-::::::\n", marker)
+	// Dovecot reads the file again when its size or its whole second has
+	// changed: a comment makes every size a new one.
+	d.writes++
+	b.WriteString("#" + strings.Repeat("-", d.writes) + "\n")
 	d.write("users", []byte(b.String()))
 	if d.proc != nil {
 		now := time.Now()
