@@ -169,6 +169,14 @@ func TestScheduledBackups(t *testing.T) {
 	if err != nil || sum.Clients != 1 {
 		t.Errorf("the new backup %s: got %+v, %v", names[2], sum, err)
 	}
+
+	// A damaged vault is noticed, and the good one of the backups named.
+	if err := os.Truncate(s.vaultPath(), 20000); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.exits(exitVault, "status"); !strings.Contains(r.stderr, names[2]) {
+		t.Errorf("damaged vault: the hint does not name %s: %s", names[2], r.stderr)
+	}
 }
 
 // backup, then a loss, then restore: nothing is overwritten on the way, a

@@ -70,8 +70,11 @@ func SaveBackup(ctx context.Context, from BackupSource, actor, path string) (vau
 
 func backupError(path string, err error) error {
 	e := &Error{Msg: fmt.Sprintf("writing the backup %q", path), Err: err}
-	if errors.Is(err, fs.ErrExist) {
+	switch {
+	case errors.Is(err, fs.ErrExist):
 		e.Hint = "a backup never overwrites: choose another name"
+	case errors.Is(err, vault.ErrPermissions):
+		e.Hint = "it names every client: choose a folder that is yours alone (0700); one that does not exist is made so"
 	}
 	return e
 }

@@ -162,6 +162,9 @@ func OpenVault(cfg *config.Config, mode VaultMode) (*vault.Vault, error) {
 	} else {
 		e.Msg = fmt.Sprintf("opening vault %q", cfg.Vault.Path)
 	}
+	if errors.Is(err, vault.ErrDamaged) {
+		e.Hint = damagedHint(cfg)
+	}
 	return nil, e
 }
 

@@ -126,3 +126,17 @@ func afterRestore(ctx context.Context, v *vault.Vault, actor string, now time.Ti
 		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "vault.restored", Detail: fmt.Sprintf("as_of=%s held=%d", asOf.Format(time.RFC3339), held)})
 	})
 }
+
+// damagedHint says what to do about a damaged vault: it names the newest
+// backup that is good.
+func damagedHint(cfg *config.Config) string {
+	move := fmt.Sprintf("move the file away (mv %q %q), then `ingest restore FILE`", cfg.Vault.Path, cfg.Vault.Path+".damaged")
+	if cfg.Vault.BackupDir == "" {
+		return move + "; no vault.backup_dir is configured, so you know where the backups are"
+	}
+	path, sum, err := vault.NewestGoodBackup(cfg.Vault.BackupDir, "*.db")
+	if err != nil {
+		return move + "; there is no good backup in " + cfg.Vault.BackupDir
+	}
+	return fmt.Sprintf("%s; the newest good backup is %s (%d clients, %d audit entries)", move, path, sum.Clients, sum.AuditEntries)
+}
