@@ -54,8 +54,8 @@ func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notif
 	var last time.Time
 	err := s.vault.View(ctx, func(tx *vault.Tx) (err error) {
 		var ok bool
-		if last, ok, err = tx.Job(JobDigest); err == nil && !ok {
-			last, _, err = tx.Job(JobWarnings)
+		if last, ok, err = tx.Job(JobDigest); !ok {
+			last = now.AddDate(0, 0, -7) // the first digest does not tell the history of an old inbox
 		}
 		return err
 	})

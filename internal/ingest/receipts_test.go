@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"testing"
+	"time"
 
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/pec"
@@ -11,7 +12,9 @@ import (
 // Receipts come in any order, more than once, and about several recipients.
 func TestAfterReceipt(t *testing.T) {
 	const to = "rossi@pec.it"
+	sentAt := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
 	r := func(kind pec.Kind) *pec.Message { return &pec.Message{Kind: kind, Delivery: to} }
+	hoursBefore := func(m *pec.Message) *pec.Message { m.SentAt = sentAt.Add(-3 * time.Hour); return m }
 	for _, c := range []struct {
 		name  string
 		state string
@@ -30,10 +33,13 @@ func TestAfterReceipt(t *testing.T) {
 		{"a delay changes nothing", vault.OutAccepted, []*pec.Message{r(pec.KindDeliveryDelay)}, vault.OutAccepted},
 		{"about somebody else", vault.OutAccepted, []*pec.Message{{Kind: pec.KindDelivery, Delivery: "altro@pec.it"}}, vault.OutAccepted},
 		{"error about somebody else", vault.OutAccepted, []*pec.Message{{Kind: pec.KindDeliveryError, Delivery: "altro@pec.it"}}, vault.OutAccepted},
+		{"refusal of an earlier sending", vault.OutSent, []*pec.Message{hoursBefore(r(pec.KindNonAcceptance))}, vault.OutSent},
+		{"acceptance of an earlier sending", vault.OutSent, []*pec.Message{hoursBefore(r(pec.KindAcceptance))}, vault.OutAccepted},
+		{"refused, and queued again", vault.OutQueued, []*pec.Message{r(pec.KindDeliveryError)}, vault.OutQueued},
 		{"address in capitals", vault.OutAccepted, []*pec.Message{{Kind: pec.KindDelivery, Delivery: "ROSSI@pec.it"}}, vault.OutDelivered},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := vault.Outgoing{N: 1, To: to, State: c.state}
+			o := vault.Outgoing{N: 1, To: to, State: c.state, SentAt: sentAt}
 			for _, m := range c.seq {
 				o = ingest.AfterReceipt(o, m)
 			}
