@@ -53,7 +53,7 @@ func TestRecordsComeBack(t *testing.T) {
 		LetterLabel: label}
 	out := vault.Outgoing{N: 1, Cause: "reply/opec1", Kind: "accepted", To: rossi, Mailbox: rossi, Lang: "it",
 		State: vault.OutQueued, MessageID: "<1@x>", Data: json.RawMessage(`{"a":1}`), QueuedAt: now,
-		NextAt: later, SentAt: later, Tries: 1, LastError: "451", Priority: 1}
+		NextAt: later, SentAt: later, Tries: 1, LastError: "451", Priority: 1, StateAt: now}
 
 	onStores(t, func(t *testing.T, v *vault.Vault) {
 		update(t, v, func(tx *vault.Tx) error {
