@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"pec-ingest/internal/notify"
+	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/vault"
 )
 
 // Preview renders a kind of message with sample data, as a client would get
@@ -16,7 +18,7 @@ func (s *Service) Preview(kind, lang string, now time.Time) (subject, text strin
 		today := s.today(now)
 		d := notify.Data{Lang: lang, Studio: s.studio(), Client: "Mario Rossi", Mailbox: "rossi@pec.example",
 			Mailboxes: []string{"rossi@pec.example"}, Expires: today.AddDate(0, 0, 10), Claimed: today.AddDate(0, 0, 100),
-			RemindFrom: today, DaysLeft: 10, Digest: notify.Digest{Day: today}}
+			RemindFrom: today, DaysLeft: 10, Digest: sampleDigest(today)}
 		if p, ok := s.providers.ByID("aruba-pec"); ok {
 			d.Provider, d.Steps, d.Postpone = p.Name, p.Steps[lang], p.Postpone[lang]
 		}
@@ -24,6 +26,21 @@ func (s *Service) Preview(kind, lang string, now time.Time) (subject, text strin
 		return r.Subject, r.Text, err
 	}
 	return "", "", notFound("there is no message %q", kind).hint("`ingest outbox preview` lists them")
+}
+
+// sampleDigest is a digest with something in each of its lists.
+func sampleDigest(today time.Time) notify.Digest {
+	item := func(mailbox, state string, days int) []notify.Item {
+		return []notify.Item{{Mailbox: mailbox, Client: "Mario Rossi", Phone: "051 111111", State: state, Expires: today.AddDate(0, 0, days), DaysLeft: days}}
+	}
+	return notify.Digest{Day: today,
+		Call: item("rossi@pec.example", schedule.StateDue, 2), Due: item("bianchi@pec.example", schedule.StateDue, 8),
+		Expired: item("neri@pec.example", schedule.StateExpired, -3), Broken: item("gialli@pec.example", schedule.StateBroken, 40),
+		Review:      []string{"n. 12, verdi@pec.example: " + reviewWords[ReviewIntended]},
+		Refused:     []string{refusedLine(vault.Refused{ClaimedSender: "rossi@pec.example", Reason: "bad-signature"})},
+		Left:        []string{"verdi@pec.example: «Documenti e nuova password»"},
+		Undelivered: []string{"n. 31 a neri@pec.example («password scaduta»): non consegnato"},
+		AuditHead:   "3f2a9c…", AuditSeq: 412}
 }
 
 // PreviewKinds lists the kinds of messages.
