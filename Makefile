@@ -21,7 +21,7 @@ test: deps check ## install what is missing and run every test, on real servers
 	PEC_INGEST_REAL=1 $(GO) test $(GOFLAGS_TEST) ./...
 
 test-all: test ## and the Debian package in a fresh Debian; needs root
-	./scripts/install-test-deps.sh --all
+	./scripts/install-test-deps.sh package
 	./scripts/test-package.sh
 
 race: deps ## the same under the race detector

@@ -16,8 +16,13 @@ table='
 /usr/bin/fetchmail       fetchmail        test
 /usr/bin/getmail         getmail6         test
 /usr/bin/strace          strace           chaos
-/usr/bin/promtool        prometheus       deploy
-/usr/bin/systemd-analyze systemd          deploy
+/usr/bin/promtool        prometheus       test
+/usr/bin/systemd-analyze systemd          test
+/usr/bin/mandoc          mandoc           test
+/usr/bin/fish            fish             test
+/usr/bin/zsh             zsh              test
+/usr/sbin/debootstrap    debootstrap      package
+/usr/bin/lintian         lintian          package
 '
 sets=${*:-test}
 
