@@ -66,7 +66,7 @@ func (s *scanner) word(l *line, i int, c *context) int {
 		return 1
 	}
 	n := 1
-	p, ok := lex.longest(l.words[tok.where:])
+	p, ok := lex().longest(l.words[tok.where:])
 	if !ok && passwordWord(tok.words[0]) {
 		p, ok = phrase{words: tok.words[:1], sections: []section{"password"}}, true
 	}
@@ -125,7 +125,7 @@ func (c *context) endSentence() {
 	}
 	c.gap += 3
 	c.unknown = 0
-	if !lex.has(c.words, "other", "otherhere", "webmail") {
+	if !lex().has(c.words, "other", "otherhere", "webmail") {
 		c.words = nil
 	}
 }

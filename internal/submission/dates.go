@@ -121,7 +121,7 @@ func (d *dater) readLine(t *text, index int) {
 func roleOf(w []string) role {
 	as := roleNone
 	for i := 0; i < len(w); {
-		p, ok := lex.longest(w[i:], "expiry", "generated")
+		p, ok := lex().longest(w[i:], "expiry", "generated")
 		if !ok {
 			i++
 			continue
@@ -239,7 +239,7 @@ func monthOf(w string) int {
 	if len(w) < 3 {
 		return 0
 	}
-	for i, m := range lex.order["month"] {
+	for i, m := range lex().order["month"] {
 		if m == w || len(w) == 3 && m[:3] == w || len(w) == 4 && strings.HasPrefix(m, w) {
 			return i%12 + 1
 		}
@@ -254,33 +254,33 @@ func (d *dater) spanAt(l *line, i int) int {
 	if at >= len(w) || len(l.toks[i].words) == 0 {
 		return 0
 	}
-	if _, ok := lex.longest(w[at:], "within"); !ok {
+	if _, ok := lex().longest(w[at:], "within"); !ok {
 		return 0
 	}
-	p, _ := lex.longest(w[at:], "within")
+	p, _ := lex().longest(w[at:], "within")
 	k := at + len(p.words)
 	if k+1 >= len(w) {
 		return 0
 	}
 	n := num(w[k])
-	for j, word := range lex.order["number"] {
+	for j, word := range lex().order["number"] {
 		if word == w[k] {
 			n = j%10 + 1
 		}
 	}
 	for sec, value := range map[section]int{"number90": 90, "number80": 80, "number30": 30, "number60": 60} {
-		if contains(lex.order[sec], w[k]) {
+		if contains(lex().order[sec], w[k]) {
 			n = value
 		}
 	}
 	if n <= 0 || n > 400 {
 		return 0
 	}
-	unit, ok := lex.longest(w[k+1:], "day", "week", "months")
+	unit, ok := lex().longest(w[k+1:], "day", "week", "months")
 	if !ok {
 		return 0
 	}
-	if p.is("expiry") || p.words[0] == "per" || roleOf(w[:k]) == roleExpiry || lex.has(w[:k], "expiry", "within") {
+	if p.is("expiry") || p.words[0] == "per" || roleOf(w[:k]) == roleExpiry || lex().has(w[:k], "expiry", "within") {
 		switch {
 		case unit.is("day"):
 			d.spans = append(d.spans, span{days: n})

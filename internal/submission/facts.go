@@ -76,7 +76,7 @@ func (f facts) intends() bool {
 func (l *letter) gather(body, attached []text) facts {
 	f := facts{image: l.images > 0, attached: l.docs > 0}
 	sub := l.subject.lines[0].words
-	said := lex.says(sub)
+	said := lex().says(sub)
 	f.subject = said["password"] || said["app"] || said["code"] && (said["mail"] || said["mailweak"])
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
@@ -96,7 +96,7 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			w := line.words
 			if line.zone == zoneQuoted {
-				said := lex.says(w)
+				said := lex().says(w)
 				f.thread = f.thread || said["app"] || said["password"]
 				f.reply = true
 				continue
@@ -106,14 +106,14 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			f.escapes = f.escapes || escaped(line)
 			if line.zone == zoneSignature {
-				said := lex.says(w)
+				said := lex().says(w)
 				f.app = f.app || said["app"]
 				f.password = f.password || said["password"] || said["app"]
 				continue
 			}
 			f.ownWords += len(w)
 			f.addLine(w)
-			f.named = f.named || hasStrong(line) && lex.says(w)["mail"]
+			f.named = f.named || hasStrong(line) && lex().says(w)["mail"]
 			f.link = f.link || strings.Contains(line.text, "://")
 			f.stranger = f.stranger || otherLogin(line)
 			if line.zone == zoneOwn && !isGreeting(*line) {
@@ -141,7 +141,7 @@ func (l *letter) gather(body, attached []text) facts {
 func otherLogin(l *line) bool {
 	p, at := phrase{}, -1
 	for i := range l.words {
-		if q, ok := lex.longest(l.words[i:], "userlabel"); ok {
+		if q, ok := lex().longest(l.words[i:], "userlabel"); ok {
 			p, at = q, i
 			break
 		}
@@ -190,7 +190,7 @@ func hasStrong(l *line) bool {
 }
 
 func (f *facts) addLine(w []string) {
-	said := lex.says(w)
+	said := lex().says(w)
 	own := said["password"] || said["app"]
 	f.app = f.app || said["app"]
 	f.password = f.password || own || said["code"] && (said["mail"] || said["mailweak"])
@@ -226,7 +226,7 @@ func explanations(w []string) []explanation {
 	var out []explanation
 	place, since := 0, 0
 	for i := 0; i < len(w); {
-		p, ok := lex.longest(w[i:])
+		p, ok := lex().longest(w[i:])
 		since++
 		if since > 5 {
 			place = 0

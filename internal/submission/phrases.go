@@ -3,6 +3,7 @@ package submission
 import (
 	"embed"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -47,7 +48,9 @@ func (p phrase) namesPassword() bool {
 	return false
 }
 
-var lex = loadLexicon()
+// lex is read when first used: a program that only fetches a password has no
+// letter to look at.
+var lex = sync.OnceValue(loadLexicon)
 
 func loadLexicon() *lexicon {
 	l := &lexicon{

@@ -97,7 +97,7 @@ func (s *scanner) endLine(l *line, c context, hit bool) {
 		cc := c
 		cc.words = append([]string(nil), c.words...)
 		s.pending, s.age = &cc, 0
-	case last.colon && lex.has(l.words, "is", "new") && s.pending == nil:
+	case last.colon && lex().has(l.words, "is", "new") && s.pending == nil:
 		// "Ecco quanto richiesto:" — a heading without the word.
 		s.pending, s.age = &context{hard: true, words: append([]string(nil), l.words...)}, 0
 	}
@@ -152,7 +152,7 @@ func (s *scanner) standalone(t *text, l *line, i, index int) bool {
 		return false // a label, or a name with a colon
 	}
 	if len(tok.words) > 0 {
-		if ph, ok := lex.longest(l.words[tok.where:]); ok && len(ph.words) == len(tok.words) && tok.kind != kindStrong {
+		if ph, ok := lex().longest(l.words[tok.where:]); ok && len(ph.words) == len(tok.words) && tok.kind != kindStrong {
 			return false
 		}
 	}

@@ -15,7 +15,7 @@ func (s *scanner) fill(h *hit, c *context) {
 	w := c.words
 	at := map[section]int{} // end of the last phrase of each section, 0 none
 	for i := 0; i < len(w); {
-		p, ok := lex.longest(w[i:])
+		p, ok := lex().longest(w[i:])
 		if !ok {
 			i++
 			continue
@@ -35,7 +35,7 @@ func (s *scanner) fill(h *hit, c *context) {
 		swapped := at["replace"] > 0 && at["old"]-at["replace"] <= 3 && end-at["old"] > 1
 		h.old = !swapped
 	}
-	if c.hard && len(w) > 0 && lex.has(w[len(w)-1:], "oldlabel") {
+	if c.hard && len(w) > 0 && lex().has(w[len(w)-1:], "oldlabel") {
 		h.old = true
 	}
 	if at["oldjust"] > 0 && at["oldjust"] == end {
@@ -83,33 +83,33 @@ func after(l *line, from int, h *hit) {
 		return
 	}
 	for i := range w {
-		p, ok := lex.longest(w[i:], "dead")
+		p, ok := lex().longest(w[i:], "dead")
 		if !ok {
 			continue
 		}
-		if rest := w[i+len(p.words):]; len(rest) > 0 && lex.has(rest[:1], "password", "app") {
+		if rest := w[i+len(p.words):]; len(rest) > 0 && lex().has(rest[:1], "password", "app") {
 			break // "…, vecchia password da buttare"
 		}
 		if apart && i > 0 && !(i == 1 && (w[0] == "che" || w[0] == "ma" || w[0] == "but" || w[0] == "which")) || i > 0 && (w[i-1] == "se" || w[i-1] == "if") {
 			break // said of something else, or only feared
 		}
-		if !lex.has(w[:i], "old", "password", "app") {
+		if !lex().has(w[:i], "old", "password", "app") {
 			h.dead = true
 		}
 		break
 	}
 	if h.label == "" {
 		switch {
-		case lex.has(w, "app"):
+		case lex().has(w, "app"):
 			h.label, h.link = "app", linkNear
-		case lex.has(w, "password"):
+		case lex().has(w, "password"):
 			h.label, h.link = "password", linkNear
 		}
 	}
-	if lex.has(w, "other", "otherhere") && !lex.has(w, "neutral") {
+	if lex().has(w, "other", "otherhere") && !lex().has(w, "neutral") {
 		h.other = true
 	}
-	if lex.has(w, "webmail") && !h.mail && !lex.has(w, "neutral") {
+	if lex().has(w, "webmail") && !h.mail && !lex().has(w, "neutral") {
 		h.webmail = true
 	}
 	for i := from; i < len(l.toks) && i < from+4 && h.mailbox == ""; i++ {

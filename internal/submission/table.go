@@ -38,7 +38,7 @@ func (s *scanner) tableRow(t *text, index int) bool {
 		return false
 	}
 	c := context{label: "password", hard: true, words: splitWords(titles[col])}
-	if lex.has(c.words, "app") {
+	if lex().has(c.words, "app") {
 		c.label = "app"
 	}
 	h := hit{line: index, kind: toks[0].kind, link: linkDirect, zone: l.zone, weak: toks[0].kind != kindStrong && toks[0].kind != kindWeird}
@@ -83,7 +83,7 @@ func splitCells(text string) []string {
 func passwordCell(cells []string) int {
 	for i, c := range cells {
 		w := splitWords(c)
-		if len(w) <= 8 && lex.has(w, "password", "app") {
+		if len(w) <= 8 && lex().has(w, "password", "app") {
 			return i
 		}
 	}

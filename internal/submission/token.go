@@ -66,7 +66,7 @@ func tokenize(line string) []token {
 		for fi, f := range strings.Fields(cell) {
 			pieces := []string{f}
 			// After a colon or "is", "id:3kX" is a password.
-			afterColon := len(toks) > 0 && (toks[len(toks)-1].colon || lex.has(toks[len(toks)-1].words, "is"))
+			afterColon := len(toks) > 0 && (toks[len(toks)-1].colon || lex().has(toks[len(toks)-1].words, "is"))
 			if label, value, ok := cutLabel(f); ok && !afterColon {
 				pieces = []string{label, value}
 			}
@@ -94,12 +94,12 @@ func colonGlued(label token, f string) bool {
 	if len(f) <= minLength || f[0] != ':' && f[0] != '=' || connectors[f] || hasSpecial(f[1:]) {
 		return false
 	}
-	return label.kind == kindWord && !label.comma && !label.stop && lex.has(label.words, "password", "app", "mailweak", "mail", "expiry")
+	return label.kind == kindWord && !label.comma && !label.stop && lex().has(label.words, "password", "app", "mailweak", "mail", "expiry")
 }
 
 // cutLabel parts "Password:abc", "pw=abc" and "scadenza:13/02/2024".
 func cutLabel(f string) (label, value string, ok bool) {
-	if m := reGluedArrow.FindStringSubmatch(f); m != nil && lex.has(wordsOf(m[1]), "password", "app") {
+	if m := reGluedArrow.FindStringSubmatch(f); m != nil && lex().has(wordsOf(m[1]), "password", "app") {
 		return m[1] + ":", m[2], true
 	}
 	i := strings.IndexAny(f, ":=")
@@ -110,7 +110,7 @@ func cutLabel(f string) (label, value string, ok bool) {
 	if len(ws) == 0 || len(ws) > 3 {
 		return "", "", false
 	}
-	p, known := lex.longest(ws, "password", "app", "field", "softfield", "expiry", "generated", "code", "mail", "webmail", "new", "old")
+	p, known := lex().longest(ws, "password", "app", "field", "softfield", "expiry", "generated", "code", "mail", "webmail", "new", "old")
 	if !known && !passwordWord(ws[0]) || known && len(p.words) != len(ws) {
 		return "", "", false
 	}
@@ -140,7 +140,7 @@ func newToken(s string) token {
 	}
 	t.open = strings.HasPrefix(s, "(") || strings.HasPrefix(s, "[")
 	t.shut = strings.HasSuffix(strings.TrimRight(s, ".,;:!?"), ")") || strings.HasSuffix(s, "]")
-	if rest, ok := strings.CutSuffix(t.core, "="); ok && len(t.words) > 0 && lex.has(t.words, "password", "app", "field", "softfield", "code", "expiry") {
+	if rest, ok := strings.CutSuffix(t.core, "="); ok && len(t.words) > 0 && lex().has(t.words, "password", "app", "field", "softfield", "code", "expiry") {
 		t.core = rest // "pw="
 	}
 	t.kind = shape(t.core)
@@ -168,7 +168,7 @@ func shape(s string) kind {
 		return kindNone
 	}
 	low := strings.ToLower(s)
-	if lex.names[low] {
+	if lex().names[low] {
 		return kindWord
 	}
 	if strings.ContainsAny(s, "0123456789@./:") && recognised(s) {
@@ -301,7 +301,7 @@ func camelWords(s string) bool {
 		if i == 0 && len(pieces) > 1 && (p == "i" || p == "e") || i == len(pieces)-1 && p == strings.ToUpper(p) && len(p) <= 3 {
 			continue // iCloud, FatturaPA
 		}
-		if i > 0 && i == len(pieces)-1 && len(pieces[0]) >= 5 && len(p) <= 3 && lex.words[strings.ToLower(p)] {
+		if i > 0 && i == len(pieces)-1 && len(pieces[0]) >= 5 && len(p) <= 3 && lex().words[strings.ToLower(p)] {
 			continue // "comunicarLe"
 		}
 		if len(p) < 3 || !pronounceable(strings.ToLower(p)) {
@@ -332,7 +332,7 @@ func pronounceable(low string) bool {
 // knownWord asks the word lists; endings of Italian words are forgiven.
 func knownWord(low string) bool {
 	for _, w := range wordsOf(low) {
-		if !lex.words[w] && !lex.names[w] && !inflected(w) {
+		if !lex().words[w] && !lex().names[w] && !inflected(w) {
 			return false
 		}
 	}
@@ -346,7 +346,7 @@ func inflected(w string) bool {
 	}
 	for cut := 1; cut <= 2 && len(w)-cut >= 4; cut++ {
 		for _, end := range []string{"o", "a", "i", "e"} {
-			if lex.words[w[:len(w)-cut]+end] {
+			if lex().words[w[:len(w)-cut]+end] {
 				return true
 			}
 		}

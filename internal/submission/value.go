@@ -99,7 +99,7 @@ func (s *scanner) mayBeValue(l *line, i int, c *context) (weak, ok bool) {
 	last := i == len(l.toks)-1
 	words, known := 0, false // of the phrase that begins here
 	if len(tok.words) > 0 {
-		p, is := lex.longest(l.words[tok.where:])
+		p, is := lex().longest(l.words[tok.where:])
 		words, known = len(p.words), is && len(p.words) >= len(tok.words)
 	}
 	low := strings.ToLower(tok.core)
@@ -143,7 +143,7 @@ func linkOf(l *line, tok *token, c *context, header bool) link {
 	case c.label != "":
 		return linkNone
 	}
-	announced := c.gap <= 2 && lex.has(c.words, "is", "new", "old") || c.plain == 1 && lex.has(c.words, "instead") // "ecco la nuova: …", "la vecchia era …"
+	announced := c.gap <= 2 && lex().has(c.words, "is", "new", "old") || c.plain == 1 && lex().has(c.words, "instead") // "ecco la nuova: …", "la vecchia era …"
 	named := c.hard && c.gap == 0 && c.plain <= 30 && familiar(c.words)
 	begins := l.zone == zoneOwn && tok.kind == kindStrong && tok.where <= 4 && familiar(c.words)
 	if announced || named || begins {
@@ -189,7 +189,7 @@ func countsSomething(l *line, i int) bool {
 	if i+1 >= len(l.toks) || len(l.toks[i+1].words) == 0 {
 		return false
 	}
-	_, ok := lex.longest(l.words[l.toks[i+1].where:], "day", "week", "months", "code", "month")
+	_, ok := lex().longest(l.words[l.toks[i+1].where:], "day", "week", "months", "code", "month")
 	return ok
 }
 
@@ -199,7 +199,7 @@ func endsValue(l *line, i int) bool {
 	if tok.open || tok.cell || len(tok.words) == 0 || tok.kind == kindOther {
 		return true
 	}
-	if _, ok := lex.longest(l.words[tok.where:]); ok {
+	if _, ok := lex().longest(l.words[tok.where:]); ok {
 		return true
 	}
 	return tok.kind == kindWord && knownWord(strings.ToLower(tok.core))
@@ -271,6 +271,6 @@ func (s *scanner) finish(t *text, h *hit, raw string, in setting) {
 	}
 	h.doubtful = h.doubtful || h.reading.doubtful
 	h.where = t.at(h.line)
-	h.unsure = lex.has(t.lines[h.line].words, "doubt")
+	h.unsure = lex().has(t.lines[h.line].words, "doubt")
 	s.hits = append(s.hits, *h)
 }

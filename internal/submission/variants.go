@@ -121,7 +121,7 @@ func afterLabel(s string) (string, bool) {
 		return s, false
 	}
 	label := fold(s[:i])
-	if p, ok := lex.longest([]string{label}, "password"); ok && len(p.words) == 1 || passwordWord(label) {
+	if p, ok := lex().longest([]string{label}, "password"); ok && len(p.words) == 1 || passwordWord(label) {
 		return strings.TrimLeft(s[i:], "-_/.>;,"), true
 	}
 	return s, false

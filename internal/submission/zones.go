@@ -120,7 +120,7 @@ func (t *text) introduces(i int) (intro, wrapped bool) {
 	}
 	trimmed := strings.Trim(l.text, " -_*=")
 	if len(l.words) > 0 && len(l.words) <= 7 {
-		if p, ok := lex.longest(l.words, "quote"); ok {
+		if p, ok := lex().longest(l.words, "quote"); ok {
 			dashes := strings.HasPrefix(strings.TrimSpace(l.text), "--")
 			if dashes || len(p.words) == len(l.words) && len(p.words) >= 2 && strings.TrimRight(trimmed, ":") == trimmed || len(p.words) == len(l.words) && len(p.words) >= 3 {
 				return true, false
@@ -148,7 +148,7 @@ func isMailHeadLine(l line) bool {
 	if len(l.words) == 0 {
 		return false
 	}
-	p, ok := lex.longest(l.words, "mailhead")
+	p, ok := lex().longest(l.words, "mailhead")
 	if !ok {
 		return false
 	}
@@ -189,8 +189,8 @@ func isClosing(l line) bool {
 	if len(l.words) == 0 || len(l.words) > 9 {
 		return false
 	}
-	p, ok := lex.longest(l.words, "closing")
-	if !ok || lex.has(l.words, "password", "app") {
+	p, ok := lex().longest(l.words, "closing")
+	if !ok || lex().has(l.words, "password", "app") {
 		return false
 	}
 	rest := len(l.words) - len(p.words)
@@ -206,8 +206,8 @@ func isGreeting(l line) bool {
 	if len(l.words) == 0 {
 		return true
 	}
-	p, ok := lex.longest(l.words, "greeting")
-	return ok && len(l.words)-len(p.words) <= 5 && !lex.has(l.words, "password", "app")
+	p, ok := lex().longest(l.words, "greeting")
+	return ok && len(l.words)-len(p.words) <= 5 && !lex().has(l.words, "password", "app")
 }
 
 func isUpper(s string) bool { return s == strings.ToUpper(s) }
@@ -223,11 +223,11 @@ func (t *text) findDisclaimer() {
 		}
 		if !on && len(l.words) > 0 {
 			for start := 0; start < len(l.words) && start < 4; start++ {
-				if _, ok := lex.longest(l.words[start:], "disclaimer"); ok {
+				if _, ok := lex().longest(l.words[start:], "disclaimer"); ok {
 					on = len(l.words) >= 6 || len(l.words) <= 4
 				}
 			}
-			if on && lex.has(l.words, "password", "app") {
+			if on && lex().has(l.words, "password", "app") {
 				on = false
 			}
 		}
