@@ -278,7 +278,7 @@ func (s *Service) destroySecrets(ctx context.Context, mailbox string, now time.T
 					sub.Candidates[i].Sealed = nil
 				}
 				sub.Letter, sub.LetterLabel, sub.Intent = nil, vault.Label{}, nil
-				sub.Stage, sub.Filed = StageSettled, FiledStays
+				sub.Stage, sub.Filed = vault.StageSettled, FiledStays
 				if sub.Outcome == "" {
 					sub.Outcome = OutcomeIgnored
 				}
@@ -312,7 +312,7 @@ func (s *Service) destroySecrets(ctx context.Context, mailbox string, now time.T
 }
 
 func hasSecrets(sub vault.Submission) bool {
-	if len(sub.Letter) > 0 || sub.Stage != StageSettled {
+	if len(sub.Letter) > 0 || sub.Stage != vault.StageSettled {
 		return true
 	}
 	for _, c := range sub.Candidates {

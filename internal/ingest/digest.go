@@ -114,7 +114,7 @@ func (s *Service) digestLists(ctx context.Context, d *notify.Digest, last, now t
 			}
 		}
 		if err := tx.Submissions(func(sub vault.Submission) error {
-			if sub.Stage == StageSettled && sub.HoldsMore && sub.Outcome != OutcomeReview && sub.JudgedAt.After(last) {
+			if sub.Stage == vault.StageSettled && sub.HoldsMore && sub.Outcome != OutcomeReview && sub.JudgedAt.After(last) {
 				d.Left = append(d.Left, leftLine(sub))
 			}
 			return nil

@@ -150,7 +150,7 @@ func (p *pass) pendingFiles(ctx context.Context) (pending []vault.Submission, er
 			return err
 		}
 		for _, sub := range open {
-			if sub.Stage != StageSettled || sub.Filed != FiledPending {
+			if sub.Stage != vault.StageSettled || sub.Filed != FiledPending {
 				continue
 			}
 			if p.cfg.Inbox.After == "delete" && !backup.After(sub.JudgedAt) {
@@ -177,7 +177,7 @@ func allFree(tx *vault.Tx, id string) (bool, error) {
 		if err != nil || !ok {
 			return n > 0, err
 		}
-		if s.Stage != StageSettled || s.Filed == FiledStays {
+		if s.Stage != vault.StageSettled || s.Filed == FiledStays {
 			return false, nil
 		}
 	}

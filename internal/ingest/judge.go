@@ -202,7 +202,7 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 			ID: submissionID(msg.ID, i), Mailbox: sh.mailbox, Signer: signerFor(msg, sh.mailbox), MsgID: msg.MsgID,
 			SentAt: msg.SentAt, ReceivedAt: j.received.UTC().Truncate(time.Second), JudgedAt: p.now,
 			Find: string(found.State), Stated: sh.stated, Masked: j.subject, HoldsMore: found.HoldsMore,
-			Stage: StageJudged, Reason: sh.reason, Location: j.at,
+			Stage: vault.StageJudged, Reason: sh.reason, Location: j.at,
 			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin || p.rereading() || isAutomatic(msg.Original),
 		}
 		if sh.clear {

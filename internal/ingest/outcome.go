@@ -251,7 +251,7 @@ func (p *pass) toReview(ctx context.Context, sub vault.Submission, reason string
 			return err
 		}
 		s.Letter, s.LetterLabel = nil, vault.Label{}
-		s.Stage, s.Outcome, s.Filed = StageSettled, OutcomeReview, FiledStays
+		s.Stage, s.Outcome, s.Filed = vault.StageSettled, OutcomeReview, FiledStays
 		return tx.PutSubmission(s)
 	})
 	if err != nil {
@@ -265,7 +265,7 @@ func (p *pass) toReview(ctx context.Context, sub vault.Submission, reason string
 // openSubmission reads a submission that is still to be settled.
 func openSubmission(tx *vault.Tx, id string) (s vault.Submission, open bool, err error) {
 	s, ok, err := tx.Submission(id)
-	return s, ok && s.Stage == StageJudged, err
+	return s, ok && s.Stage == vault.StageJudged, err
 }
 
 func (p *pass) settleSubmission(tx *vault.Tx, id, outcome string, version int) error {
@@ -287,7 +287,7 @@ func (s *Service) putSettled(tx *vault.Tx, sub vault.Submission, outcome string)
 	if err := tx.DeleteBlobs(sub.ID); err != nil {
 		return err
 	}
-	sub.Stage, sub.Outcome = StageSettled, outcome
+	sub.Stage, sub.Outcome = vault.StageSettled, outcome
 	switch {
 	case sub.HoldsMore:
 		sub.Filed = FiledStays

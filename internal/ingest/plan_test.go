@@ -19,7 +19,7 @@ var noon = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 // sub is a judged submission sent so many hours after noon.
 func sub(id string, hours int, find submission.State) vault.Submission {
 	return vault.Submission{ID: id, Mailbox: "rossi@pec.example", Login: "rossi@pec.example",
-		SentAt: noon.Add(time.Duration(hours) * time.Hour), Find: string(find), Stage: ingest.StageJudged}
+		SentAt: noon.Add(time.Duration(hours) * time.Hour), Find: string(find), Stage: vault.StageJudged}
 }
 
 func because(s vault.Submission, reason string) vault.Submission {

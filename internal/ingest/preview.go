@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/notify"
+	"pec-ingest/internal/provider"
 	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/vault"
 )
@@ -20,7 +21,7 @@ func (s *Service) Preview(kind, lang string, now time.Time) (subject, text strin
 			Mailboxes: []string{"rossi@pec.example"}, Expires: today.AddDate(0, 0, 10), Claimed: today.AddDate(0, 0, 100),
 			RemindFrom: today, DaysLeft: 10, Digest: sampleDigest(today)}
 		if p, ok := s.providers.ByID("aruba-pec"); ok {
-			d.Provider, d.Steps, d.Postpone = p.Name, p.Steps[lang], p.Postpone[lang]
+			d.Provider, d.Steps, d.Postpone = p.Name, provider.Numbered(p.Steps, lang), provider.Numbered(p.Postpone, lang)
 		}
 		r, err := s.templates.Render(k, d)
 		return r.Subject, r.Text, err

@@ -62,7 +62,7 @@ func (s *Service) purgeable(ctx context.Context, before time.Time) (map[string][
 			if err != nil {
 				return err
 			}
-			if sub.Stage != StageSettled || sub.Filed != FiledMoved || sub.HoldsMore || !sub.SentAt.Before(before) || !replaced {
+			if sub.Stage != vault.StageSettled || sub.Filed != FiledMoved || sub.HoldsMore || !sub.SentAt.Before(before) || !replaced {
 				held[id] = true
 				return nil
 			}

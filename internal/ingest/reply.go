@@ -10,6 +10,7 @@ import (
 
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/probe"
+	"pec-ingest/internal/provider"
 	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/vault"
 )
@@ -181,7 +182,7 @@ func (s *Service) dataFor(c vault.Client, signer string, v vault.Version) notify
 	}
 	if p, ok := s.providerOf(c, signer); ok {
 		d.Provider = p.Name
-		d.Steps, d.Postpone = p.Steps[d.Lang], p.Postpone[d.Lang]
+		d.Steps, d.Postpone = provider.Numbered(p.Steps, d.Lang), provider.Numbered(p.Postpone, d.Lang)
 	}
 	return d
 }

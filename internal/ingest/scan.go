@@ -2,13 +2,11 @@ package ingest
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
-	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/vault"
 )
 
@@ -312,8 +310,8 @@ func (p *pass) noteHole(ctx context.Context, uid uint32, there bool) error {
 	})
 }
 
-// errorf wraps a vault failure of the first commit with what happens next.
+// commitError wraps a vault failure of the first commit with what happens next.
 func commitError(err error) error {
-	return &Error{Msg: "committing judged messages", Err: fmt.Errorf("%s", safetext.Line(err.Error())),
+	return &Error{Msg: "committing judged messages", Err: err,
 		Hint: "nothing is lost: these messages are read again by the next pass; is the disk full?"}
 }

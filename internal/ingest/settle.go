@@ -66,7 +66,7 @@ func (p *pass) openGroups(ctx context.Context) ([]group, error) {
 	by := map[string]*group{}
 	var keys []string
 	for _, sub := range open {
-		if sub.Stage != StageJudged {
+		if sub.Stage != vault.StageJudged {
 			continue
 		}
 		key := sub.Mailbox + "\x00" + sub.Login

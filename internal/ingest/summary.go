@@ -45,12 +45,6 @@ const (
 	OutcomeIgnored = "ignored"
 )
 
-// Stages of a submission, as stored.
-const (
-	StageJudged  = "judged"  // after the first commit
-	StageSettled = "settled" // after the second
-)
-
 // Where a settled submission's message is, as stored.
 const (
 	FiledPending = ""      // still to be filed away
