@@ -59,17 +59,17 @@ func (s *Service) jobLoop(ctx, work context.Context) {
 			s.log.Error("a job failed", "event", "job.failed", "err", err, "hint", "it runs again within ten minutes")
 		}
 	}
-	add := func(spec schedule.Cron, leisurely bool) {
+	add := func(spec schedule.Cron) {
 		if spec.IsZero() {
 			return
 		}
-		if _, err := c.AddFunc(spec.String(), func() { run(leisurely) }); err != nil {
+		if _, err := c.AddFunc(spec.String(), func() { run(true) }); err != nil {
 			s.log.Error("a job can't be scheduled", "event", "job.error", "err", err) // config.Load has refused it before
 		}
 	}
-	add(s.probes, true) // at their hour the checks take their time; what was missed is made up for quickly
-	add(s.warnings, false)
-	c.Schedule(cron.Every(jobsEvery), cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log)).Then(cron.FuncJob(func() { run(false) })))
+	add(s.probes)
+	add(s.warnings)
+	c.Schedule(cron.Every(jobsEvery), cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log)).Then(cron.FuncJob(func() { run(true) })))
 	cron.NewChain(cron.Recover(log)).Then(cron.FuncJob(func() { run(false) })).Run()
 	c.Start()
 	<-ctx.Done()
@@ -77,13 +77,15 @@ func (s *Service) jobLoop(ctx, work context.Context) {
 }
 
 // runChecks tries the stored passwords that are due, unless that is being
-// done already.
+// done already. At their hour the checks may take their time, whichever of
+// the jobs that fall on the same second comes first; what was missed is made
+// up for quickly.
 func (s *Service) runChecks(ctx context.Context, now time.Time, leisurely bool) error {
 	if !s.checking.TryLock() {
 		return nil
 	}
 	defer s.checking.Unlock()
-	s.leisurely = leisurely
+	s.leisurely = leisurely && s.probes.MissedSince(now.Add(-jobsEvery), now)
 	checks, err := s.CheckIfDue(ctx, now)
 	for _, provider := range checks.Suspended {
 		s.Alert(ctx, Event{Event: "probe.mass_refusal", At: now,
