@@ -1,0 +1,1 @@
+// Keeps the page fresh; everything works without it.
