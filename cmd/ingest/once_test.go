@@ -319,6 +319,11 @@ func TestOnceProbeOff(t *testing.T) {
 	s.wantGet(rossi, "maiProvata7")
 	s.wantLogins(rossi, 0, 0)
 	s.wantFolders(nil, []pectest.Envelope{e})
+
+	// What no login can prove is not guessed: does the comma belong to it?
+	s.deliver(s.letter(bianchi, 2, "Password", "La nuova password: mai!Provata7, grazie\n"))
+	s.once(sum{Seen: 1, Review: 1})
+	s.wantState(bianchi, "missing", nil)
 }
 
 // Without the identity the service accepts, tries and warns, but can't hand

@@ -208,6 +208,9 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 		if sh.clear {
 			sub.Find = string(submission.Found)
 		}
+		if !p.cfg.Probe.Enabled && len(sh.candidates) > 0 && sh.candidates[0].Loose && sub.Find == string(submission.Found) {
+			sub.Find = string(submission.Ambiguous) // no login will prove where it ends
+		}
 		if sh.reason == ReviewUnlisted && p.cfg.Policy.Unlisted == "ignore" {
 			continue
 		}

@@ -67,6 +67,11 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	}
 	n := 1
 	p, ok := lex().longest(l.words[tok.where:])
+	if !ok && len(tok.words) > 1 && elided[tok.words[0]] { // "l'utente"
+		if q, is := lex().longest(l.words[tok.where+1:]); is {
+			p, ok = phrase{words: l.words[tok.where : tok.where+1+len(q.words)], sections: q.sections}, true
+		}
+	}
 	if !ok && passwordWord(tok.words[0]) {
 		p, ok = phrase{words: tok.words[:1], sections: []section{"password"}}, true
 	}
@@ -99,6 +104,9 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	}
 	return n
 }
+
+// elided are the articles and prepositions that an apostrophe joins to a word.
+var elided = map[string]bool{"l": true, "un": true, "dell": true, "all": true, "nell": true, "sull": true, "dall": true, "quell": true}
 
 // qualifies: an unknown word right after the label may be what the password is
 // for, "password Zeta: …".

@@ -97,6 +97,11 @@ func (d *dater) readLine(t *text, index int) {
 		if as == roleNone && last == 0 {
 			as = now
 		}
+		if as == roleNone && i+n < len(l.toks) {
+			if _, is := lex().longest(l.words[min(l.toks[i+n].where, len(l.words)-1):], "expires"); is {
+				as = roleExpiry // "il 13 febbraio scade"
+			}
+		}
 		if ok && (year || as != roleNone) {
 			lone := d.near[t.at(index)] || len(l.toks) <= n+1
 			d.found = append(d.found, mention{day: day, role: as, where: t.at(index), lone: lone})
@@ -151,10 +156,7 @@ var (
 func (d *dater) dateAt(l *line, i int) (day time.Time, year bool, n int, ok bool) {
 	core := l.toks[i].core
 	if m := reDMY.FindStringSubmatch(core); m != nil {
-		y := num(m[3])
-		if len(m[3]) == 2 {
-			y += 2000
-		}
+		y := fullYear(m[3])
 		day, ok = makeDay(y, num(m[2]), num(m[1]))
 		if !ok && num(m[2]) > 12 && num(m[1]) <= 12 {
 			day, ok = makeDay(y, num(m[1]), num(m[2])) // 02/13/2024, American
@@ -183,9 +185,18 @@ func (d *dater) dateAt(l *line, i int) (day time.Time, year bool, n int, ok bool
 			return d.named(l, i, j+1, monthOf(fold(l.toks[j].core)), num(m[1]))
 		}
 	}
-	if mon := monthOf(fold(core)); mon > 0 && i+1 < len(l.toks) {
+	if mon := monthOf(fold(core)); mon > 0 && i+1 < len(l.toks) && !(i+2 < len(l.toks) && monthOf(fold(l.toks[i+2].core)) > 0) { // not "mar 13 feb"
 		if m := reDay.FindStringSubmatch(l.toks[i+1].core); m != nil {
 			return d.named(l, i, i+2, mon, num(m[1]))
+		}
+	}
+	if day, year, n := d.endOfMonth(l, i); n > 0 {
+		return day, year, n, true
+	}
+	if i+4 < len(l.toks) && l.toks[i+1].s == "/" && l.toks[i+3].s == "/" { // "13 / 02 / 2024"
+		if m := reDMY.FindStringSubmatch(core + "/" + l.toks[i+2].core + "/" + l.toks[i+4].core); m != nil {
+			day, ok = makeDay(fullYear(m[3]), num(m[2]), num(m[1]))
+			return day, true, 5, ok
 		}
 	}
 	if m := reDM.FindStringSubmatch(core); m != nil && num(m[2]) <= 12 && num(m[1]) <= 31 {
@@ -193,6 +204,26 @@ func (d *dater) dateAt(l *line, i int) (day time.Time, year bool, n int, ok bool
 		return day, false, 1, ok
 	}
 	return time.Time{}, false, 0, false
+}
+
+// endOfMonth reads "fine febbraio", "end of February 2024": the last day of it.
+func (d *dater) endOfMonth(l *line, i int) (day time.Time, year bool, n int) {
+	core := strings.ToLower(l.toks[i].core)
+	if core != "fine" && core != "end" {
+		return time.Time{}, false, 0
+	}
+	j := i + 1
+	for j < len(l.toks) && j <= i+2 && (l.toks[j].core == "di" || l.toks[j].core == "of" || l.toks[j].core == "mese") {
+		j++
+	}
+	if j >= len(l.toks) || monthOf(fold(l.toks[j].core)) == 0 {
+		return time.Time{}, false, 0
+	}
+	first, year, n, ok := d.named(l, i, j+1, monthOf(fold(l.toks[j].core)), 28)
+	if !ok {
+		return time.Time{}, false, 0
+	}
+	return time.Date(first.Year(), first.Month()+1, 0, 0, 0, 0, 0, time.UTC), year, n
 }
 
 // named ends a date with a month in words: a year may follow at token j.
@@ -229,6 +260,15 @@ func makeDay(y, m, d int) (time.Time, bool) {
 	return t, t.Year() == y && int(t.Month()) == m && t.Day() == d
 }
 
+// fullYear reads "2024" and "24".
+func fullYear(s string) int {
+	y := num(s)
+	if len(s) == 2 {
+		y += 2000
+	}
+	return y
+}
+
 func num(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
@@ -259,10 +299,14 @@ func (d *dater) spanAt(l *line, i int) int {
 	}
 	p, _ := lex().longest(w[at:], "within")
 	k := at + len(p.words)
-	if k+1 >= len(w) {
+	if k >= len(w) || k+1 >= len(w) && !strings.HasSuffix(w[k], "gg") {
 		return 0
 	}
 	n := num(w[k])
+	if days, ok := strings.CutSuffix(w[k], "gg"); ok && num(days) > 0 && num(days) <= 400 { // "90gg"
+		d.spans = append(d.spans, span{days: num(days)})
+		return l.tokOf[k] - i + 1
+	}
 	for j, word := range lex().order["number"] {
 		if word == w[k] {
 			n = j%10 + 1

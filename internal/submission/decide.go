@@ -44,9 +44,10 @@ func (l *letter) judge(body []text, sender string) *verdict {
 }
 
 func (l *letter) scanText(t *text, f facts) []hit {
-	own := scanner{names: l.names, dots: f.dots, escapes: f.escapes}
+	own := scanner{names: l.names, dots: f.dots, escapes: f.escapes, rich: t.source == "text/html"}
 	own.scan(t, false)
-	old := scanner{names: l.names, dots: f.dots, escapes: f.escapes}
+	old := own
+	old.hits, old.pending, old.mailbox = nil, nil, ""
 	old.scan(t, true)
 	return append(own.hits, old.hits...)
 }
@@ -94,6 +95,9 @@ func (v *verdict) stateOf() State {
 		}
 	}
 	if len(live) > 0 {
+		if live[0].trimmed && v.facts.marks {
+			live[0].doubtful = true // "il punto fa parte della password"
+		}
 		if live[0].heed(v.facts.explained) {
 			v.notes = append(v.notes, NoteExplained)
 		}

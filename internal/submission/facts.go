@@ -18,6 +18,7 @@ type facts struct {
 	done      bool
 	future    bool
 	stranger  bool // names a service that we don't know: a login that is no address, a subject of its own
+	marks     bool // a dot, a comma, quotes are spoken of
 	half      bool // the password is given in parts, or to be changed
 	reply     bool
 	bare      bool // nothing but one value that mixes cases and digits, greeting and closing aside
@@ -195,10 +196,11 @@ func (f *facts) addLine(w []string) {
 	f.app = f.app || said["app"]
 	f.password = f.password || own || said["code"] && (said["mail"] || said["mailweak"])
 	f.extend = f.extend || said["extend"]
-	f.undone = f.undone || said["undone"]
+	f.undone = f.undone || lex().has(w, "undone") && !instead(w)
 	f.done = f.done || said["done"]
 	f.future = f.future || said["future"] && (own || contains(w, "ve"))
 	f.half = f.half || said["half"]
+	f.marks = f.marks || speaksOfMarks(w)
 	f.mail = f.mail || said["mail"]
 	f.mailweak = f.mailweak || said["mailweak"]
 	f.other = f.other || said["other"] || own && said["otherhere"]
@@ -218,6 +220,42 @@ func single(w []string, at int) bool {
 		return false
 	}
 	return w[at] != "e" && w[at] != "o" || at > 0 && (w[at-1] == "la" || w[at-1] == "lettera")
+}
+
+// instead: "non ho generato una nuova password ma ho posticipato la scadenza":
+// what follows the "but" was done.
+func instead(w []string) bool {
+	for i := range w {
+		p, ok := lex().longest(w[i:], "instead")
+		if !ok {
+			continue
+		}
+		rest := w[i+len(p.words):]
+		if lex().has(rest, "extend") && !lex().has(rest, "undone") {
+			return true
+		}
+	}
+	return false
+}
+
+// speaksOfMarks: "punto compreso", but not "senza il punto".
+func speaksOfMarks(w []string) bool {
+	for i := range w {
+		if _, ok := lex().longest(w[i:], "marks"); ok && !lex().has(w[max(0, i-2):i], "without") {
+			return true
+		}
+	}
+	return false
+}
+
+// denied: "(O di Otranto, non zero)".
+func denied(w []string, at int) bool {
+	for i := max(0, at-3); i < at; i++ {
+		if w[i] == "non" || w[i] == "not" {
+			return true
+		}
+	}
+	return false
 }
 
 func explanations(w []string) []explanation {
@@ -241,7 +279,7 @@ func explanations(w []string) []explanation {
 				place, since = num(n), 0
 			}
 			chars := kinds[s]
-			if chars == "" {
+			if chars == "" || denied(w, i-len(p.words)) {
 				continue
 			}
 			if at := i - len(p.words) - 1; len(chars) > 2 && at >= 0 && single(w, at) && !strings.HasSuffix(w[i-1], "e") {

@@ -62,6 +62,11 @@ func TestDates(t *testing.T) {
 		{"it expires in 90 days", "2024-02-13", "", ""},
 		{"attiva dal 15/11/2023 al 13/02/2024", "2024-02-13", "2023-11-15", ""},
 		{"generata il 14/11/2023\nscade il 12/02/2024", "2024-02-12", "2023-11-14", ""},
+		{"dura 90gg", "2024-02-13", "", ""},
+		{"Scadenza: 13 / 02 / 2024", "2024-02-13", "", ""},
+		{"scade mar 13 feb 2024", "2024-02-13", "", ""},
+		{"il 13 febbraio scade", "2024-02-13", "", ""},
+		{"scade a fine febbraio", "2024-02-29", "", ""},
 		{"generata il 14/11/2023, dura 90 giorni", "2024-02-12", "2023-11-14", ""},
 		{"Scadenza:\n13/02/2024", "2024-02-13", "", ""},
 		{"scade il 31/02/2024", "", "", submission.NoteImpossibleDate},
@@ -128,6 +133,27 @@ func TestSeveralMailboxes(t *testing.T) {
 				t.Errorf("named: got %v, want bianchi@pec.example", r.Named)
 			}
 		})
+	}
+}
+
+// Punctuation behind a password with a mark in it: the sentence's, most
+// likely, but only a login can tell.
+func TestLoose(t *testing.T) {
+	for _, c := range []struct {
+		body  string
+		loose bool
+	}{
+		{"La nuova password: Xy1!2ab, grazie", true},
+		{"La nuova password è Xy1!2ab. Grazie", true},
+		{"La nuova password è «Xy1!2ab»", false},
+		{"La nuova password: Xy12ab, grazie", false},
+		{"La nuova password è Xy12ab. Grazie", false},
+		{"La nuova password è Xy1!2ab", false},
+	} {
+		r := submission.Find(message("Password", c.body), submission.Options{})
+		if r.State != submission.Found || r.Candidates[0].Loose != c.loose {
+			t.Errorf("%s: got %s %s loose %v, want found, loose %v", c.body, r.State, describe(r), len(r.Candidates) > 0 && r.Candidates[0].Loose, c.loose)
+		}
 	}
 }
 

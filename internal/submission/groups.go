@@ -17,6 +17,8 @@ type group struct {
 	link     link
 	label    section
 	capped   bool // something speaks against it
+	trimmed  bool // see reading
+	ended    bool
 	past     bool // old, negated, dead, webmail, quoted: asked only if nothing else is there
 }
 

@@ -56,7 +56,13 @@ var endsLine = map[atom.Atom]bool{
 	atom.Blockquote: true, atom.Pre: true, atom.Hr: true, atom.Dl: true, atom.Dt: true, atom.Dd: true,
 	atom.Section: true, atom.Article: true, atom.Header: true, atom.Footer: true, atom.Address: true,
 	atom.Center: true, atom.Form: true, atom.Body: true, atom.Tbody: true, atom.Thead: true, atom.Caption: true,
+	atom.Main: true, atom.Nav: true, atom.Aside: true, atom.Figure: true, atom.Figcaption: true, atom.Fieldset: true,
+	atom.Legend: true, atom.Details: true, atom.Summary: true, atom.Option: true,
 }
+
+// apart lists the elements whose text is seen apart from what stands beside
+// it on the line: a password with the button "Copia" behind it.
+var apart = map[atom.Atom]bool{atom.Button: true, atom.Select: true, atom.Textarea: true, atom.Label: true}
 
 var unseen = map[atom.Atom]bool{
 	atom.Script: true, atom.Style: true, atom.Head: true, atom.Title: true, atom.Template: true,
@@ -108,8 +114,11 @@ func (w *htmlWriter) start(selfClosing bool) {
 	if len(w.hidden) > 0 {
 		return
 	}
-	if endsLine[a] {
+	if endsLine[a] || strings.Contains(style, "display:block") {
 		w.flush()
+	}
+	if apart[a] {
+		w.write(" ")
 	}
 	if a == atom.Td || a == atom.Th {
 		if w.buf.Len() > 0 {
@@ -145,6 +154,9 @@ func (w *htmlWriter) end(name string) {
 	a := atom.Lookup([]byte(name))
 	if endsLine[a] {
 		w.flush()
+	}
+	if apart[a] {
+		w.write(" ")
 	}
 	if a == atom.Pre && w.pre > 0 {
 		w.pre--

@@ -8,7 +8,7 @@ func (v *verdict) rate(h *hit, sender string) (*group, bool) {
 	if v.foreign(h) {
 		return nil, false
 	}
-	g := &group{forms: h.reading.forms, doubtful: h.doubtful, where: h.where, link: h.link, label: h.label}
+	g := &group{forms: h.reading.forms, doubtful: h.doubtful, trimmed: h.reading.trimmed, ended: h.reading.ended, where: h.where, link: h.link, label: h.label}
 	if h.mailbox != sender {
 		g.mailbox = h.mailbox
 	}
@@ -100,6 +100,7 @@ func (v *verdict) objections(h *hit) []objection {
 		{v.crowded, 74, false, "too-many"},
 		{h.webmail && h.mail, 74, false, "webmail"},
 		{h.webmail && !h.mail, 30, true, "webmail"},
+		{h.personal && !h.mail && !h.webmail, 74, false, "personal"},
 		{f.future, 76, false, "another-announced"},
 		{h.old || h.negated || h.dead, 20, true, "old"},
 		{h.zone == zoneQuoted, 15, true, "quoted"},

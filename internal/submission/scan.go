@@ -7,6 +7,7 @@ type scanner struct {
 	names   map[string]bool // words of the sender's name and mailbox
 	dots    bool
 	escapes bool
+	rich    bool // the text was HTML
 	hits    []hit
 	pending *context // a label that still waits for its value
 	age     int      // non-blank lines since pending began
@@ -185,7 +186,11 @@ func (s *scanner) standalone(t *text, l *line, i, index int) bool {
 			h.mailbox = p.mailbox
 		}
 	}
-	s.finish(t, &h, tok.s, setting{alone: true, dots: s.dots, escapes: s.escapes})
+	in := setting{alone: true, dots: s.dots, escapes: s.escapes, rich: s.rich}
+	if rest := wrapped(t, index); rest != "" {
+		h.reading = parted(tok.s, rest, in)
+	}
+	s.finish(t, &h, tok.s, in)
 	if waiting {
 		// A second value below the same label is as good as the first.
 		s.age = 0

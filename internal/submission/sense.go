@@ -51,6 +51,7 @@ func (s *scanner) fill(h *hit, c *context) {
 	if o := at["other"]; c.label != "app" && o > c.labelAt && o-c.labelAt <= 4 && c.labelAt > 0 && (at["mail"] == 0 || at["mail"] > o) {
 		h.mail = false // "password della firma remota Namirial"
 	}
+	h.personal = at["webmailweak"] > 0
 	h.webmail = at["webmail"] > 0 && c.label != "app" && at["mail"] < at["webmail"]
 	here := at["otherhere"] // "password del computer", "computer: password"
 	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3

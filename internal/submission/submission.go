@@ -77,6 +77,10 @@ type Candidate struct {
 	Where  string   // "text/plain:3", "text/html:2", "attachment:1:3", "subject"; lines count from 1
 	Score  int      // 0 to 100; at least Clear where the text leaves no doubt
 	Why    []string // stable English words
+
+	// Loose: the punctuation behind it is likely the sentence's, and may be the
+	// password's: enough where a login proves it, else a person must look.
+	Loose bool
 }
 
 // Clear is the score from which a candidate, alone, makes a message Found.

@@ -53,6 +53,7 @@ var (
 	reOrd        = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
 	reFile       = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
 	reGluedArrow = regexp.MustCompile(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
+	reLabel      = regexp.MustCompile(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
 	reError      = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
 	reMsgID      = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
@@ -107,8 +108,11 @@ func cutLabel(f string) (label, value string, ok bool) {
 		return "", "", false
 	}
 	ws := wordsOf(f[:i])
-	if len(ws) == 0 || len(ws) > 3 {
+	if len(ws) == 0 || len(ws) > 3 || !reLabel.MatchString(f[:i]) {
 		return "", "", false
+	}
+	if len(ws) == 1 && ws[0] == "e'" && f[i] == ':' {
+		return f[:i+1], f[i+1:], true // "la password è:abc123"
 	}
 	p, known := lex().longest(ws, "password", "app", "field", "softfield", "expiry", "generated", "code", "mail", "webmail", "new", "old")
 	if !known && !passwordWord(ws[0]) || known && len(p.words) != len(ws) {

@@ -26,6 +26,7 @@ type hit struct {
 	asked                              bool // in a question
 	unsure                             bool // in a line that says "perhaps"
 	other, webmail, mail               bool // what the password is for
+	personal                           bool // "password personale": the webmail's, or a private mailbox's
 	unknown                            bool // a word between label and value that is in no list
 	doubtful                           bool // value unclear, see reading
 	weak                               bool // looks like a word, a number or a date
@@ -55,7 +56,11 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	}
 	c.leaveField()
 	weak, ok := s.mayBeValue(l, i, c)
-	if !ok {
+	spread := 0
+	if c.direct() && (c.hard || c.soft) && !c.inherit {
+		spread = spelled(l, i)
+	}
+	if !ok && spread == 0 {
 		return 0
 	}
 	if c.label == "field" && !c.inherit && c.gap <= 2 {
@@ -70,15 +75,20 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	h.link = linkOf(l, tok, c, header)
 	n := 1
 	if c.direct() || header {
-		n = s.runLength(l, i)
+		n = max(s.runLength(l, i), spread)
 	}
 	in := s.setting(l, i, i+n, c)
 	if n > 1 {
 		in.more = false
 		h.reading = several(l.toks[i:i+n], in)
 	}
-	if i+n < len(l.toks) && strings.HasPrefix(l.toks[i+n].s, "+") {
-		h.doubtful = true // "… + the year"
+	if addsPiece(l, i+n) {
+		h.doubtful = true // "… + the year", "… e poi 9"
+	}
+	if i+n == len(l.toks) && n == 1 {
+		if rest := wrapped(t, index); rest != "" {
+			h.reading = parted(tok.s, rest, in)
+		}
 	}
 	after(l, i+n, &h)
 	s.finish(t, &h, l.toks[i+n-1].s, in)
@@ -169,7 +179,21 @@ func (s *scanner) setting(l *line, start, end int, c *context) setting {
 		escapes:  s.escapes,
 		bracket:  end < len(l.toks) && l.toks[end].open,
 		goesOn:   end < len(l.toks) && startsLower(l.toks[end].s),
+		capital:  end < len(l.toks) && startsUpper(l.toks[end].s),
+		joined:   follows(l, end, "join"),
+		thanks:   follows(l, end, "closing", "expiry", "within"),
+		casual:   startsLower(l.toks[0].s),
+		rich:     s.rich,
 	}
+}
+
+// follows tells whether a phrase of one of the sections begins at token i.
+func follows(l *line, i int, want ...section) bool {
+	if i >= len(l.toks) || len(l.toks[i].words) == 0 {
+		return false
+	}
+	_, ok := lex().longest(l.words[l.toks[i].where:], want...)
+	return ok
 }
 
 // familiar tells whether two words of three are known, or could be of the
@@ -223,10 +247,22 @@ func (s *scanner) runLength(l *line, i int) int {
 func several(toks []token, in setting) reading {
 	r := reading{doubtful: true}
 	var joined, spaced []string
-	for _, t := range toks {
+	words := 0
+	for i, t := range toks {
 		joined = append(joined, t.s)
+		if i > 0 && t.kind == kindWord && len(t.core) > 4 && pronounceable(t.core) {
+			words++
+		}
 	}
 	spaced = joined
+	if toks[0].kind == kindStrong && words == len(toks)-1 {
+		for _, f := range read(toks[0].s, in).forms { // "abc123 mandala al commercialista"
+			r.add(f)
+		}
+	}
+	if inner, marked := unwrap(strings.Join(spaced, " ")); marked {
+		r.add(inner) // "abc 123" with its quotes
+	}
 	for _, f := range read(strings.Join(joined, ""), in).forms {
 		r.add(f)
 	}
@@ -239,6 +275,90 @@ func several(toks []token, in setting) reading {
 		}
 	}
 	return r
+}
+
+// addsPiece tells whether the words from token i on add a piece to the value
+// before them: a number or a character or two that count nothing.
+func addsPiece(l *line, i int) bool {
+	if i >= len(l.toks) {
+		return false
+	}
+	if strings.HasPrefix(l.toks[i].s, "+") {
+		return true
+	}
+	if l.toks[i-1].comma || l.toks[i-1].stop || len(l.toks[i].words) == 0 {
+		return false
+	}
+	p, ok := lex().longest(l.words[l.toks[i].where:], "join")
+	if !ok {
+		return false
+	}
+	end := l.tokOf[l.toks[i].where+len(p.words)-1] + 1
+	if end >= len(l.toks) {
+		return false
+	}
+	next := l.toks[end]
+	switch next.kind {
+	case kindNumber:
+		return len(next.core) <= 4 && !countsSomething(l, end)
+	case kindStrong, kindWeird:
+		return len(next.core) < minLength
+	case kindWord:
+		return len(next.core) == 1
+	}
+	return false
+}
+
+// wrapped is what stands alone on the line below, if it may be the rest of a
+// value that ended the line: the value ends with a hyphen, or the rest is too
+// short to be a value of its own.
+func wrapped(t *text, index int) string {
+	if index+1 >= len(t.lines) {
+		return ""
+	}
+	l, next := &t.lines[index], &t.lines[index+1]
+	if next.blank || next.zone != l.zone || len(next.toks) != 1 {
+		return ""
+	}
+	tok, last := next.toks[0], l.toks[len(l.toks)-1]
+	if tok.colon || len(tok.words) > 0 && lex().has(tok.words, "closing", "ui", "greeting", "expiry") {
+		return ""
+	}
+	hyphen := strings.HasSuffix(last.s, "-") && len(last.core) > 1
+	short := len(tok.core) > 0 && len(tok.core) < minLength && (tok.kind == kindNumber || tok.kind == kindStrong || tok.kind == kindWeird)
+	if hyphen && tok.kind != kindOther || short {
+		return tok.s
+	}
+	return ""
+}
+
+// parted reads a value that may go on below: all of it, with and without the
+// hyphen at the break, or only the first part.
+func parted(first, rest string, in setting) reading {
+	r := reading{doubtful: true}
+	r.add(first + rest)
+	r.add(strings.TrimSuffix(first, "-") + rest)
+	for _, f := range read(first, in).forms {
+		r.add(f)
+	}
+	return r
+}
+
+// spelled counts the tokens from i to the end of the line where they are
+// single characters, or groups of four small letters as app passwords are
+// shown; 0 if they are neither.
+func spelled(l *line, i int) int {
+	size := len(l.toks[i].core)
+	n := len(l.toks) - i
+	if size == 1 && n < 6 || size == 4 && n < 3 || size != 1 && size != 4 || n > 24 {
+		return 0
+	}
+	for _, t := range l.toks[i:] {
+		if len(t.core) != size || size == 4 && (t.kind != kindWord && t.kind != kindWeird || t.core != strings.ToLower(t.core) || !isASCII(t.core)) {
+			return 0
+		}
+	}
+	return n
 }
 
 // closes tells whether a bracket opened before token from is closed after it.

@@ -12,6 +12,10 @@ const (
 	maxLength = 64
 )
 
+// shortest is how long a password is at least of which a mark behind it is
+// surely not a part.
+const shortest = 6
+
 // setting is what surrounds a value; it tells punctuation of the sentence
 // from punctuation of the password.
 type setting struct {
@@ -25,6 +29,11 @@ type setting struct {
 	quote    bool // a quotation mark is open
 	bracket  bool // a bracket opens next
 	goesOn   bool // the sentence goes on with a small letter
+	capital  bool // a capital letter follows
+	joined   bool // "and" follows
+	casual   bool // the line itself begins with a small letter
+	thanks   bool // a closing formula or the expiry follows
+	rich     bool // the text was HTML, which needs no asterisks
 	escapes  bool // markdown escapes elsewhere in the letter
 }
 
@@ -34,6 +43,8 @@ type reading struct {
 	forms    []string
 	doubtful bool
 	quoted   bool // marked as a value by quotes, backticks, bold
+	trimmed  bool // punctuation or quotes were taken for the sentence's
+	ended    bool // punctuation at the end was
 }
 
 func (r *reading) add(s string) {
@@ -57,6 +68,8 @@ func read(s string, in setting) reading {
 	s = strings.TrimFunc(s, ornament)
 	v, doubt := trimEnd(s, in)
 	r.doubtful = doubt
+	r.trimmed = v != s
+	r.ended = v != s
 	partly := s
 	if len(s)-len(v) > 1 {
 		partly = s[:len(s)-1]
@@ -64,6 +77,7 @@ func read(s string, in setting) reading {
 
 	inner, marked := unwrap(v)
 	if marked {
+		r.trimmed = true
 		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
 		// A password rich in marks may have a pair of its own at its ends.
 		most := map[byte]int{'(': 1, '"': 1, '\'': 1, '`': 3, '_': -1}
@@ -71,7 +85,7 @@ func read(s string, in setting) reading {
 		if v[0] >= 0x80 {
 			limit, known = maxLength, true // guillemets
 		}
-		if n := specials(inner); known && n > limit || !known && n > 0 {
+		if n := specials(inner); known && n > limit || !known && n > 0 || strings.ContainsAny(v[:1], "{~") || in.rich && strings.ContainsAny(v[:1], "*_") {
 			r.doubtful = true
 		}
 		if strings.TrimRight(inner, ".,;") != inner {
@@ -89,6 +103,10 @@ func read(s string, in setting) reading {
 		r.doubtful = r.doubtful || doubt
 	}
 
+	if inner, ok := decorated(v); ok {
+		r.doubtful = true
+		r.add(inner)
+	}
 	if first := v[:min(1, len(v))]; first == ">" || strings.ContainsAny(first, ":=") && !in.labelled {
 		r.add(v)
 		r.add(v[1:])
@@ -116,6 +134,9 @@ func read(s string, in setting) reading {
 // afterLabel cuts "pw-abc123": a label glued to the value, or all of it the
 // password.
 func afterLabel(s string) (string, bool) {
+	if word := leadingLetters(s); len(word) >= 3 && len(s)-len(word) > minLength && strings.ContainsAny(s[len(word):len(word)+1], ":=") && knownWord(strings.ToLower(word)) {
+		return s[len(word)+1:], true // "come richiesto:abc123"
+	}
 	i := strings.IndexAny(s, "-_/.>;,")
 	if i < 2 || len(s)-i-1 < minLength {
 		return s, false
@@ -157,15 +178,17 @@ func trimEnd(s string, in setting) (string, bool) {
 	case tail == ":":
 		return core, true
 	case in.more:
-		// A password with several marks may well end with one more.
-		bare := !in.labelled && !in.prose
-		return core, marks > 1 || marks == 1 && bare || tail == ";" && bare || marks == 1 && in.bracket
+		// A password with a mark in it may well end with one more; so may a
+		// very short one, and one before a dot that ends no sentence.
+		natural := tail == "." && in.capital || tail == "," && in.goesOn && !in.joined && len(core) >= shortest
+		stops := tail == "." && in.goesOn && !in.thanks && !in.casual
+		return core, marks > 1 || marks == 1 && !natural || tail != "," && len(core) < shortest || stops || tail == ";" && !in.prose
 	case in.closed || in.opened:
 		return core, marks > 0
 	case tail == "." && in.prose && !in.labelled:
-		return core, marks > 1 || marks == 1 && !in.dots
+		return core, marks > 1 || (marks == 1 || len(core) < shortest) && !in.dots
 	case tail == "," && in.labelled:
-		return core, marks > 0
+		return core, marks > 0 || len(core) < shortest
 	}
 	return core, true
 }
@@ -207,6 +230,21 @@ func prefixRunes(s string, n int) string {
 		n--
 	}
 	return s
+}
+
+// decorated takes off a row of the same mark at both ends: "---abc123---",
+// ">>>abc123<<<".
+func decorated(s string) (string, bool) {
+	inner := strings.TrimLeft(s, s[:min(1, len(s))])
+	n := len(s) - len(inner)
+	if n < 2 || len(inner) < n+minLength || !strings.ContainsAny(s[:1], "-=*~#>_.") {
+		return s, false
+	}
+	end := s[:n]
+	if s[0] == '>' {
+		end = strings.Repeat("<", n)
+	}
+	return strings.CutSuffix(inner, end)
 }
 
 // unbalanced treats a bracket or quote on one side only.
@@ -277,6 +315,10 @@ func rewritten(v string, in setting) []rewriting {
 		out = append(out, rewriting{strings.ReplaceAll(v, "…", "..."), true})
 	}
 	if cut := gluedEnd(v); cut != v {
+		plain := specials(cut) == 0 && len(cut) >= shortest && labelWord(v[len(cut)+1:])
+		out = append(out, rewriting{cut, !plain})
+	}
+	if cut := gluedButton(v); cut != v {
 		out = append(out, rewriting{cut, true})
 	}
 	return out
@@ -306,11 +348,45 @@ func gluedEnd(s string) string {
 			continue
 		}
 		rest := strings.TrimRight(s[i+1:], ".,;:)")
-		if len(rest) >= 4 && shape(rest) == kindWord && knownWord(strings.ToLower(rest)) || reDate.MatchString(rest) {
+		if len(rest) >= 4 && shape(rest) == kindWord && knownWord(strings.ToLower(rest)) || reDate.MatchString(rest) || labelWord(rest) {
 			return s[:i]
 		}
 		if s[i] == '/' && shape(s[:i]) == kindStrong && shape(rest) == kindStrong {
 			return s[:i] // perhaps two passwords
+		}
+	}
+	return s
+}
+
+// labelWord tells whether s begins with a word that leads to another value,
+// as in "abc123;scadenza=13/02/2024".
+func labelWord(s string) bool {
+	word := strings.ToLower(leadingLetters(s))
+	if len(word) < 4 {
+		return false
+	}
+	_, ok := lex().longest([]string{word}, "expiry", "generated", "field", "softfield", "within")
+	return ok
+}
+
+// leadingLetters is the word that s begins with.
+func leadingLetters(s string) string {
+	for i, r := range s {
+		if !unicode.IsLetter(r) {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// gluedButton cuts the "Copia" of a provider's page behind the value.
+func gluedButton(s string) string {
+	for _, w := range lex().order["ui"] {
+		if len(w) < 4 || len(s) < len(w)+minLength || strings.Contains(w, " ") {
+			continue
+		}
+		if strings.HasSuffix(s, strings.ToUpper(w[:1])+w[1:]) {
+			return s[:len(s)-len(w)]
 		}
 	}
 	return s
