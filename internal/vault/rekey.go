@@ -29,7 +29,7 @@ func (v *Vault) Rekey(ctx context.Context) (int, error) {
 		return 0, ErrNoIdentity
 	}
 	sealed := 0
-	for _, table := range []string{"ver/", "sub/", "review/", "account/"} {
+	for _, table := range []string{"ver/", "sub/", "review/", "blob/", "account/"} {
 		todo, err := v.keysBelow(ctx, table)
 		if err != nil {
 			return sealed, fmt.Errorf("rekeying: %w", err)
@@ -168,6 +168,13 @@ func (v *Vault) rekeyRecord(tx *Tx, key string, b []byte) (texts int, err error)
 			return 0, damaged("no JSON")
 		}
 		anew(purposeBlob, r.LetterLabel, &r.Letter)
+		rec = r
+	case "blob":
+		var r Blob
+		if err := json.Unmarshal(b, &r); err != nil {
+			return 0, damaged("no JSON")
+		}
+		anew(purposeBlob, r.Label, &r.Sealed)
 		rec = r
 	case "account":
 		var r Account

@@ -36,7 +36,17 @@ func sealedOfEachKind(t *testing.T, v *vault.Vault, n int) int {
 	update(t, v, func(tx *vault.Tx) error { // one whose secret is destroyed
 		return tx.PutVersion(vault.Version{Mailbox: rossi, Login: rossi, N: 1})
 	})
-	return n + 2 + 4
+	for piece := 1; piece <= 2; piece++ {
+		fl := vault.Label{Mailbox: rossi, Login: "file", Version: piece, Source: "opec9"}
+		sealed, err := v.SealBlob(fl, bytes.Repeat([]byte{byte(piece)}, vault.BlobPiece))
+		if err != nil {
+			t.Fatal(err)
+		}
+		update(t, v, func(tx *vault.Tx) error {
+			return tx.PutBlob(vault.Blob{SubmissionID: "opec9", File: 1, Piece: piece, Size: 2 * vault.BlobPiece, Sealed: sealed, Label: fl})
+		})
+	}
+	return n + 2 + 4 + 2
 }
 
 // opensAll demands that the vault's identity opens everything.
@@ -55,6 +65,16 @@ func opensAll(t *testing.T, v *vault.Vault, n int) {
 		for i, want := range map[int]string{0: "uno", 2: "due"} {
 			if got, err := v.Unseal(s.Candidates[i].Label, s.Candidates[i].Sealed); err != nil || got.RevealString() != want {
 				t.Errorf("candidate %d: %v", i, err)
+			}
+		}
+		blobs, err := tx.Blobs("opec9")
+		if err != nil || len(blobs) != 2 {
+			t.Errorf("got %d pieces of the file, %v, want 2", len(blobs), err)
+		}
+		for _, blob := range blobs {
+			b, err := v.UnsealBlob(blob.Label, blob.Sealed)
+			if err != nil || !bytes.Equal(b, bytes.Repeat([]byte{byte(blob.Piece)}, vault.BlobPiece)) {
+				t.Errorf("piece %d: %d bytes, %v", blob.Piece, len(b), err)
 			}
 		}
 		return tx.Reviews(func(r vault.Review) error {
