@@ -14,11 +14,11 @@ const module = "pec-ingest/internal/"
 // lie below it: every package handles secrets or foreign text.
 var mayImport = map[string][]string{
 	"pec": {}, "inbox": {}, "probe": {}, "provider": {}, "vault": {}, "schedule": {}, "notify": {}, "config": {},
-	"secret": {}, "safetext": {}, "servertest": {}, "clidoc": {}, "metrics": {}, "quietlog": {},
+	"secret": {}, "safetext": {}, "servertest": {}, "clidoc": {}, "metrics": {}, "quietlog": {}, "totp": {},
 	"submission": {"pec"},
 	"pectest":    {"pec"},
 	"web":        {"vault", "schedule"},
-	"ingest":     {"config", "inbox", "metrics", "notify", "pec", "probe", "provider", "schedule", "submission", "vault"},
+	"ingest":     {"config", "inbox", "metrics", "notify", "pec", "probe", "provider", "schedule", "submission", "totp", "vault"},
 	"demo":       {"config", "ingest", "pec", "pectest", "vault", "web"},
 }
 
