@@ -22,6 +22,7 @@ import (
 // takes who asks from the kernel and the time from its own clock.
 type backend interface {
 	careBackend
+	otpBackend
 
 	Status(ctx context.Context, mailbox string, now time.Time) ([]ingest.StatusRow, error)
 	Get(ctx context.Context, reader, mailbox, login string, now time.Time) (ingest.Password, error)
@@ -123,7 +124,7 @@ func openHere(cfg *config.Config, mode ingest.VaultMode, e *environment) (*inges
 	if err := mayOpen(cfg.Vault.Path); err != nil {
 		return nil, err
 	}
-	return ingest.Open(cfg, mode, e.log)
+	return ingest.OpenAsking(cfg, mode, e.log, e.ask)
 }
 
 func mayOpen(path string) error {

@@ -98,7 +98,7 @@ func (c *restoreCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	r, err := ingest.Restore(ctx, cfg, actor(), c.File, time.Now(), env.log)
+	r, err := ingest.Restore(ctx, cfg, actor(), c.File, time.Now(), env.log, env.ask)
 	if err != nil {
 		return err
 	}

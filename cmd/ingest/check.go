@@ -83,7 +83,7 @@ func checkWithoutVault(ctx context.Context, cfg *config.Config, env *environment
 	defer os.RemoveAll(dir)
 	trial := *cfg
 	trial.Vault.Path = filepath.Join(dir, "vault.db")
-	s, openErr := ingest.Open(&trial, ingest.Writing, env.log)
+	s, openErr := ingest.OpenAsking(&trial, ingest.Writing, env.log, env.ask)
 	if openErr == nil {
 		defer s.Close()
 	}

@@ -12,6 +12,8 @@ import (
 type initCmd struct {
 	Dir  string `arg:"" optional:"" help:"Where to write; default the folder of --config."`
 	Keys bool   `help:"Write the keys alone, for a config.toml that is there, such as the package's."`
+
+	OTPKeys bool `name:"otp-keys" help:"Write the keys of the one-time codes alone."`
 }
 
 func (c *initCmd) Run(env *environment) error {
@@ -21,6 +23,9 @@ func (c *initCmd) Run(env *environment) error {
 	}
 	var s ingest.Setup
 	var err error
+	if c.OTPKeys {
+		return c.otpKeys(env, dir)
+	}
 	if c.Keys {
 		s, err = ingest.InitKeys(dir, time.Now())
 	} else {
@@ -50,4 +55,25 @@ Next:
 		fmt.Fprintf(w, "  6. others may look into %s: chmod 0700 %[1]s\n", s.Dir)
 	}
 	return nil
+}
+
+func (c *initCmd) otpKeys(env *environment, dir string) error {
+	s, err := ingest.InitOTPKeys(dir, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, f := range s.Files {
+		fmt.Fprintln(env.stdout, "wrote", f)
+	}
+	_, err = fmt.Fprintf(env.stdout, `
+The recovery key of the one-time codes, shown this once. Keep it offline, and
+not beside that of the passwords:
+
+  %s
+
+Next:
+  1. otp.enabled = true in the configuration, then restart the service
+  2. ingest otp add MAILBOX, with the otpauth:// URI on standard input
+`, s.RecoveryKey)
+	return err
 }

@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/vault"
@@ -31,8 +29,6 @@ type daemon struct {
 // Run is the daemon until SIGTERM or SIGINT ends ctx; SIGHUP reads the
 // configuration anew.
 func (runCmd) Run(ctx context.Context, env *environment) (err error) {
-	// Passwords are in this process's memory: no core dump, no debugger.
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	// Before anything slow: until it is caught, SIGHUP ends the process.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -104,10 +100,13 @@ func (d *daemon) listen() error {
 }
 
 func access(cfg *config.Config) (web.Access, error) {
+	const hint = "groups of this machine (`getent group`); make one with `groupadd`"
 	a, err := web.NewAccess(cfg.Web.Readers, cfg.Web.Admins)
 	if err != nil {
-		return a, &ingest.Error{Class: ingest.BadConfig, Msg: cfg.Path + ": web.readers and web.admins", Err: err,
-			Hint: "groups of this machine (`getent group`); make one with `groupadd`"}
+		return a, &ingest.Error{Class: ingest.BadConfig, Msg: cfg.Path + ": web.readers and web.admins", Err: err, Hint: hint}
+	}
+	if a, err = a.Also(rightOTP, cfg.OTP.Readers); err != nil {
+		return a, &ingest.Error{Class: ingest.BadConfig, Msg: cfg.Path + ": otp.readers", Err: err, Hint: hint}
 	}
 	return a, nil
 }

@@ -20,7 +20,7 @@ func (c *checker) config() *Config {
 		Policy:   c.policy(),
 		Probe:    c.probe(),
 		Warnings: c.warnings(),
-		OTP:      OTP{Enabled: c.raw.OTP.Enabled, RecipientsFile: c.path(c.raw.OTP.RecipientsFile)},
+		OTP:      c.otp(),
 		Web:      c.web(),
 		OAuth:    c.oauth(),
 	}

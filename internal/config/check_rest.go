@@ -42,7 +42,8 @@ const (
 
 func (c *checker) vault() Vault {
 	r := c.raw.Vault
-	v := Vault{URL: r.URL, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.secretPath(r.IdentityFile)}
+	v := Vault{URL: r.URL, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.secretPath(r.IdentityFile),
+		PassphraseFile: c.secretPath(r.IdentityPassphraseFile)}
 	c.required("vault.recipients_file", r.RecipientsFile, "age public keys, one a line; `ingest init` writes them")
 	switch {
 	case strings.HasPrefix(r.URL, boltScheme) && len(r.URL) > len(boltScheme):
@@ -53,6 +54,24 @@ func (c *checker) vault() Vault {
 		c.fail("vault.url", "is "+quote(r.URL), `such as "bbolt:///var/lib/pec-ingest/vault.db"`)
 	}
 	return v
+}
+
+func (c *checker) otp() OTP {
+	r := c.raw.OTP
+	o := OTP{Enabled: r.Enabled, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.secretPath(r.IdentityFile),
+		PassphraseFile: c.secretPath(r.IdentityPassphraseFile), Readers: c.names("otp.readers", r.Readers)}
+	if !o.Enabled {
+		return o
+	}
+	const hint = "the second factor must not open with the key of the passwords: `ingest init --otp-keys` makes keys of its own"
+	c.required("otp.recipients_file", r.RecipientsFile, "age public keys, one a line; `ingest init --otp-keys` writes them")
+	if o.RecipientsFile == c.path(c.raw.Vault.RecipientsFile) && o.RecipientsFile != "" {
+		c.fail("otp.recipients_file", "is vault.recipients_file", hint)
+	}
+	if o.IdentityFile == c.secretPath(c.raw.Vault.IdentityFile) && o.IdentityFile != "" {
+		c.fail("otp.identity_file", "is vault.identity_file", hint)
+	}
+	return o
 }
 
 func (c *checker) policy() Policy {

@@ -86,6 +86,7 @@ type Vault struct {
 	Path           string // of a bbolt file; "" for etcd
 	RecipientsFile string
 	IdentityFile   string // "" = none: accepts and warns, but can't read back
+	PassphraseFile string // of an identity that is protected by a passphrase; "" = it is asked for
 
 	TouchDir       string        // a file per mailbox changes there with its password; "" = none
 	BackupDir      string        // of scheduled backups, "" = none
@@ -166,10 +167,13 @@ type OAuth struct {
 	DeviceURL, TokenURL  string // "" = the known ones of ID
 }
 
-// OTP switches one-time codes on.
+// OTP switches one-time codes on. Their keys are not those of the vault.
 type OTP struct {
 	Enabled        bool
-	RecipientsFile string // "" = none yet
+	RecipientsFile string
+	IdentityFile   string // "" = none: codes are kept, but none is given out
+	PassphraseFile string
+	Readers        []string // unix groups that may ask for codes; root and admins always
 }
 
 // Web is the page and the socket.

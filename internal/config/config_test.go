@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Probe:    config.Probe{Enabled: true, Every: "0 6 * * *", MaxLogins: 3},
 		Warnings: config.Warnings{Schedule: "0 9 * * MON-FRI", DaysBefore: []int{10, 5, 2, 1, 0}},
+		OTP:      config.OTP{RecipientsFile: "/etc/pec-ingest/otp-recipients.txt", IdentityFile: "/etc/pec-ingest/otp-identity.txt"},
 		Web:      config.Web{Listen: "127.0.0.1:8470", Socket: "/run/pec-ingest/ingest.sock"},
 	}
 	if diff := cmp.Diff(want, got, sameLocation); diff != "" {
@@ -103,6 +104,7 @@ backup_schedule = "15 4 * * SUN"
 backup_keep = 3
 destroy_after = "0"
 identity_file = ""
+identity_passphrase_file = "passphrase"
 [policy]
 validity = "12w"
 max_validity = "300d"
@@ -146,6 +148,9 @@ token_url = "https://example.org/token"
 [otp]
 enabled = true
 recipients_file = "otp.txt"
+identity_file = "otp-key"
+identity_passphrase_file = "otp-passphrase"
+readers = ["paghe"]
 [web]
 listen = ""
 socket = "run/ingest.sock"
@@ -174,7 +179,7 @@ smtp = "smtp.test"
 			After: "delete", ProcessedFolder: "Fatte", PurgeAfter: 30 * 24 * time.Hour, TLSCAFile: "/ca.pem", MaxMessage: 10e6,
 		},
 		Trust: config.Trust{AnchorFiles: []string{dir + "ca.pem"}, Pins: []string{strings.ToLower(pin)}, CRLFiles: []string{dir + "a.crl"}},
-		Vault: config.Vault{URL: "bbolt://data/vault.db", Path: dir + "data/vault.db", RecipientsFile: dir + "r.txt",
+		Vault: config.Vault{URL: "bbolt://data/vault.db", Path: dir + "data/vault.db", RecipientsFile: dir + "r.txt", PassphraseFile: dir + "passphrase",
 			TouchDir: "/run/touch", BackupDir: dir + "b", BackupSchedule: "15 4 * * SUN", BackupKeep: 3},
 		Policy: config.Policy{ValidityDays: 84, MaxValidityDays: 300, RenewAfterDays: 70, Unlisted: "ignore",
 			Timezone: "UTC", Location: time.UTC},
@@ -190,7 +195,7 @@ smtp = "smtp.test"
 			Auth: "password", MaxPerMinute: 6}},
 		Alert: config.Alert{SMTP: "second", Command: []string{"/bin/true", "-x"}, HeartbeatFile: "/run/beat", HeartbeatCommand: []string{"curl"}},
 		OAuth: []config.OAuth{{ID: "microsoft", Tenant: "common", ClientID: "123", Scopes: []string{"a", "b"}, TokenURL: "https://example.org/token"}},
-		OTP:   config.OTP{Enabled: true, RecipientsFile: dir + "otp.txt"},
+		OTP:   config.OTP{Enabled: true, RecipientsFile: dir + "otp.txt", IdentityFile: dir + "otp-key", PassphraseFile: dir + "otp-passphrase", Readers: []string{"paghe"}},
 		Web:   config.Web{Socket: dir + "run/ingest.sock", Readers: []string{"nuvola"}, Admins: []string{"wheel"}},
 		Providers: []config.Provider{
 			{ID: "test", Signer: "posta-certificata@pec.test.example", IMAP: "127.0.0.1:10993", TLSCAFile: dir + "tls.pem", ValidityDays: 30},

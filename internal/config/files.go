@@ -117,7 +117,7 @@ func ReadPrivateFile(path string) ([]byte, error) {
 // CheckPrivate tells whether a file and its folder are for their owner alone;
 // the error wraps ErrLoose and has the chmod in it.
 func CheckPrivate(path string) error {
-	if inCredentials(path) {
+	if InCredentials(path) {
 		return nil
 	}
 	info, err := os.Stat(path)
@@ -138,7 +138,8 @@ func CheckPrivate(path string) error {
 	return nil
 }
 
-func inCredentials(path string) bool {
+// InCredentials tells whether a file is in $CREDENTIALS_DIRECTORY.
+func InCredentials(path string) bool {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
 		return false

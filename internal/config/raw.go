@@ -51,14 +51,15 @@ type rawTrust struct {
 }
 
 type rawVault struct {
-	URL            string `toml:"url"`
-	RecipientsFile string `toml:"recipients_file"`
-	IdentityFile   string `toml:"identity_file"`
-	TouchDir       string `toml:"touch_dir"`
-	BackupDir      string `toml:"backup_dir"`
-	BackupSchedule string `toml:"backup_schedule"`
-	BackupKeep     int64  `toml:"backup_keep"`
-	DestroyAfter   string `toml:"destroy_after"`
+	URL                    string `toml:"url"`
+	RecipientsFile         string `toml:"recipients_file"`
+	IdentityFile           string `toml:"identity_file"`
+	IdentityPassphraseFile string `toml:"identity_passphrase_file"`
+	TouchDir               string `toml:"touch_dir"`
+	BackupDir              string `toml:"backup_dir"`
+	BackupSchedule         string `toml:"backup_schedule"`
+	BackupKeep             int64  `toml:"backup_keep"`
+	DestroyAfter           string `toml:"destroy_after"`
 }
 
 type rawPolicy struct {
@@ -139,8 +140,11 @@ type rawOAuth struct {
 }
 
 type rawOTP struct {
-	Enabled        bool   `toml:"enabled"`
-	RecipientsFile string `toml:"recipients_file"`
+	Enabled                bool     `toml:"enabled"`
+	RecipientsFile         string   `toml:"recipients_file"`
+	IdentityFile           string   `toml:"identity_file"`
+	IdentityPassphraseFile string   `toml:"identity_passphrase_file"`
+	Readers                []string `toml:"readers"`
 }
 
 type rawWeb struct {
@@ -179,6 +183,7 @@ func defaults() raw {
 		},
 		Probe:    rawProbe{Enabled: true, Every: "0 6 * * *", MaxLogins: 3},
 		Warnings: rawWarnings{Schedule: "0 9 * * MON-FRI", DaysBefore: []int64{10, 5, 2, 1, 0}},
+		OTP:      rawOTP{RecipientsFile: "otp-recipients.txt", IdentityFile: "otp-identity.txt"},
 		SMTP:     rawSMTP{MaxPerMinute: 6, TLS: TLSImplicit, Auth: AuthPassword},
 		Web:      rawWeb{Listen: "127.0.0.1:8470", Socket: "/run/pec-ingest/ingest.sock"},
 	}

@@ -266,7 +266,11 @@ func (s *Service) inboxSecret() (secret.Secret, error) {
 		return secret.Secret{}, err
 	}
 	if !ok || len(a.Sealed) == 0 || a.Label.Login != s.cfg.Inbox.Username || fileNewer(s.cfg.Inbox.PasswordFile, a.SetAt) {
-		return config.ReadSecretFile(s.cfg.Inbox.PasswordFile)
+		p, err := passwordFile(s.cfg, "inbox.password_file", s.cfg.Inbox.PasswordFile)
+		if e := (*Error)(nil); errors.As(err, &e) {
+			e.Hint += "; or enter it with `ingest set --inbox`"
+		}
+		return p, err
 	}
 	p, err := s.vault.Unseal(a.Label, a.Sealed)
 	if err != nil {
@@ -284,7 +288,7 @@ func (s *Service) smtpSecret() (secret.Secret, error) {
 	if s.cfg.SMTP.Username == s.cfg.Inbox.Username && s.cfg.SMTP.PasswordFile == s.cfg.Inbox.PasswordFile {
 		return s.InboxPassword()
 	}
-	return config.ReadSecretFile(s.cfg.SMTP.PasswordFile)
+	return passwordFile(s.cfg, "smtp.password_file", s.cfg.SMTP.PasswordFile)
 }
 
 // fileNewer tells whether a password file was written after a time. A file of

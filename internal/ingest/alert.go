@@ -104,7 +104,7 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 	if account.Auth == config.AuthOAuth2 {
 		password, err = s.AccessToken(ctx, account.Account)
 	} else {
-		password, err = config.ReadSecretFile(account.PasswordFile)
+		password, err = passwordFile(s.cfg, "smtp_account.password_file", account.PasswordFile)
 	}
 	if err != nil {
 		return err

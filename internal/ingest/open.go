@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"time"
@@ -30,11 +29,18 @@ const (
 // Open opens all that a configuration names and puts a Service together. Its
 // errors are of class BadConfig or NoVault and carry a hint.
 func Open(cfg *config.Config, mode VaultMode, log *slog.Logger) (*Service, error) {
+	return OpenAsking(cfg, mode, log, nil)
+}
+
+// OpenAsking is Open where a person may be asked for the passphrase of a
+// protected identity.
+func OpenAsking(cfg *config.Config, mode VaultMode, log *slog.Logger, ask Asker) (*Service, error) {
 	o, err := assemble(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if o.Vault, err = OpenVault(cfg, mode); err != nil {
+	o.Ask = ask
+	if o.Vault, err = OpenVault(cfg, mode, ask); err != nil {
 		return nil, err
 	}
 	return New(o), nil
@@ -129,8 +135,8 @@ func OpenTrust(cfg *config.Config) (*pec.Trust, error) {
 // lockWait is how long a command waits for another one to close the vault.
 const lockWait = 5 * time.Second
 
-// OpenVault opens the vault of a configuration.
-func OpenVault(cfg *config.Config, mode VaultMode) (*vault.Vault, error) {
+// OpenVault opens the vault of a configuration; ask may be nil.
+func OpenVault(cfg *config.Config, mode VaultMode, ask Asker) (*vault.Vault, error) {
 	if cfg.Vault.Path == "" {
 		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": vault.url: only bbolt:// is supported by this version"}
 	}
@@ -139,18 +145,10 @@ func OpenVault(cfg *config.Config, mode VaultMode) (*vault.Vault, error) {
 	if o.Recipients, err = os.ReadFile(cfg.Vault.RecipientsFile); err != nil {
 		return nil, &Error{Class: NoVault, Msg: "reading vault.recipients_file", Err: err, Hint: "`ingest init` writes one"}
 	}
-	if cfg.Vault.IdentityFile != "" {
-		o.Identity, err = config.ReadPrivateFile(cfg.Vault.IdentityFile)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, &Error{Class: NoVault, Msg: "the identity is missing", Err: err,
-				Hint: "put the age identity back where vault.identity_file says, or set it to \"\" to run without"}
-		case err != nil:
-			return nil, &Error{Class: NoVault, Msg: "reading vault.identity_file", Err: err,
-				Hint: "nobody but the service's account may read it: mode 0600, in a folder with mode 0700"}
-		}
-		defer clear(o.Identity)
+	if o.Identity, err = readIdentity(cfg, vaultKeyFiles(cfg), ask); err != nil {
+		return nil, err
 	}
+	defer clear(o.Identity)
 	v, err := vault.Open(o)
 	if err == nil {
 		return v, nil

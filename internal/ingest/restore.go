@@ -41,7 +41,7 @@ type RestoreResult struct {
 //     only when no acceptance receipt for it was found;
 //   - the processed folder is read again by the next pass (reread), and until
 //     then nothing is sent at all.
-func Restore(ctx context.Context, cfg *config.Config, actor, file string, now time.Time, log *slog.Logger) (RestoreResult, error) {
+func Restore(ctx context.Context, cfg *config.Config, actor, file string, now time.Time, log *slog.Logger, ask Asker) (RestoreResult, error) {
 	path := cfg.Vault.Path
 	if path == "" {
 		return RestoreResult{}, &Error{Class: BadConfig, Msg: cfg.Path + ": vault.url: only bbolt:// can be restored"}
@@ -51,7 +51,7 @@ func Restore(ctx context.Context, cfg *config.Config, actor, file string, now ti
 		return RestoreResult{}, restoreError(path, err)
 	}
 	r := RestoreResult{Vault: path, Clients: sum.Clients, Versions: sum.Versions, AuditEntries: sum.AuditEntries}
-	v, err := OpenVault(cfg, Reading)
+	v, err := OpenVault(cfg, Reading, ask)
 	if err != nil {
 		// Of another installation, or for another key: leave no vault behind
 		// that can't be used. The backup stays.

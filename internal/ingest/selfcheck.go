@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -41,6 +42,7 @@ func SelfCheck(ctx context.Context, cfg *config.Config, s *Service, openErr erro
 		return append(lines, CheckLine{"vault", LevelError, openErr.Error(), HintOf(openErr)})
 	}
 	lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.Path, ""})
+	lines = append(lines, s.checkOTP()...)
 	lines = append(lines, s.checkClock(ctx, now), s.checkInbox(ctx))
 	return append(lines, s.checkSMTP(ctx))
 }
@@ -58,10 +60,67 @@ func checkKeys(cfg *config.Config) []CheckLine {
 		return []CheckLine{{"keys", LevelError, "passwords are sealed to a single key: when it is lost, all are", "add the public half of a recovery key kept offline to vault.recipients_file, then `ingest rekey`"}}
 	}
 	lines := []CheckLine{{"keys", LevelOK, fmt.Sprintf("passwords are sealed to %d keys", len(list)), ""}}
-	if cfg.Vault.IdentityFile == "" {
-		lines = append(lines, CheckLine{"identity", LevelWarning, "none: passwords are accepted but can't be handed out or tried again", "set vault.identity_file"})
+	return append(lines, checkIdentity(cfg))
+}
+
+// checkIdentity says where the identity was found and how it is kept; whether
+// it opens the vault is another line.
+func checkIdentity(cfg *config.Config) CheckLine {
+	k := vaultKeyFiles(cfg)
+	if k.identity == "" {
+		return CheckLine{"identity", LevelWarning, "none: passwords are accepted but can't be handed out or tried again", "set vault.identity_file"}
 	}
-	return lines
+	b, err := config.ReadPrivateFile(k.identity)
+	if err != nil {
+		err := fileError(cfg, "vault.identity_file", k.identity, err)
+		return CheckLine{"identity", LevelError, err.Error(), err.Hint}
+	}
+	locked := vault.IdentityLocked(b)
+	clear(b)
+	found := k.identity
+	if config.InCredentials(k.identity) {
+		found = "a credential of systemd, " + found
+	}
+	switch {
+	case !locked:
+		return CheckLine{"identity", LevelOK, found, ""}
+	case k.passphrase == "":
+		return CheckLine{"identity", LevelWarning, found + ", protected by a passphrase that is asked for on the terminal: a service can't start so",
+			"vault.identity_passphrase_file, as a credential of systemd (docs/systemd.md)"}
+	}
+	if err := config.CheckPrivate(k.passphrase); err != nil {
+		err := fileError(cfg, "vault.identity_passphrase_file", k.passphrase, err)
+		return CheckLine{"identity", LevelWarning, found + ", protected by a passphrase that is asked for: " + err.Error(), err.Hint}
+	}
+	line := CheckLine{"identity", LevelOK, found + ", protected by the passphrase in " + k.passphrase, ""}
+	if filepath.Dir(k.passphrase) == filepath.Dir(k.identity) && !config.InCredentials(k.passphrase) {
+		line.Level, line.Hint = LevelWarning, "a passphrase in the same folder protects nothing: keep it as a credential of systemd, encrypted (docs/systemd.md)"
+	}
+	return line
+}
+
+// checkOTP looks at the keys of the one-time codes, where these are on.
+func (s *Service) checkOTP() []CheckLine {
+	if !s.cfg.OTP.Enabled {
+		return nil
+	}
+	ring, err := s.ring(s.cfg.OTP.IdentityFile != "")
+	if err != nil {
+		return []CheckLine{{"otp", LevelError, err.Error(), HintOf(err)}}
+	}
+	same, err := s.vault.OpensRing(ring)
+	line := CheckLine{"otp", LevelOK, fmt.Sprintf("one-time codes are on, sealed to %d keys of their own", ring.Recipients()), ""}
+	switch {
+	case err != nil:
+		line.Level, line.Msg = LevelError, err.Error()
+	case same:
+		line.Level, line.Msg, line.Hint = LevelError, "the key of the passwords opens the one-time codes too", "take the public half of vault.identity_file out of otp.recipients_file, then `ingest rekey`"
+	case ring.Recipients() < 2:
+		line.Level, line.Msg, line.Hint = LevelWarning, "one-time codes are sealed to a single key: when it is lost, each second factor must be set up anew", "add the public half of a key kept offline to otp.recipients_file, then `ingest rekey`"
+	case s.cfg.OTP.IdentityFile == "":
+		line.Level, line.Msg, line.Hint = LevelWarning, "one-time codes are kept, but there is no key to give one out", "set otp.identity_file"
+	}
+	return []CheckLine{line}
 }
 
 func checkTrust(cfg *config.Config, now time.Time) []CheckLine {
@@ -150,7 +209,7 @@ func (s *Service) checkSMTP(ctx context.Context) CheckLine {
 	}
 	password, err := s.SMTPPassword()
 	if err != nil {
-		return CheckLine{"smtp", LevelError, err.Error(), "smtp.password_file, mode 0600"}
+		return CheckLine{"smtp", LevelError, err.Error(), HintOf(err)}
 	}
 	password.Wipe()
 	d := net.Dialer{Timeout: 10 * time.Second}

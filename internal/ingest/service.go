@@ -51,6 +51,7 @@ type Service struct {
 	checking *sync.Mutex   // held while stored passwords are tried, an hour maybe
 	jobs     *sync.Mutex   // held while another job runs
 
+	ask       Asker        // for a protected identity of the one-time codes
 	leisurely bool         // the checks take their time; guarded by checking
 	daemon    *daemon      // state of Run, and what other parts tell it
 	lastScan  atomic.Int64 // Unix time at which the inbox was last read to its end
@@ -74,6 +75,7 @@ type Options struct {
 	Providers *provider.Table
 	Templates *notify.Templates
 	Log       *slog.Logger // nil: nothing is logged
+	Ask       Asker        // nil: nobody can be asked for a passphrase
 }
 
 // New puts a Service together; it opens and reads nothing.
@@ -84,7 +86,7 @@ func New(o Options) *Service {
 	}
 	s := &Service{
 		cfg: o.Config, vault: o.Vault, trust: o.Trust, providers: o.Providers,
-		templates: o.Templates, log: log,
+		templates: o.Templates, log: log, ask: o.Ask,
 		policy:    policyOf(o.Config),
 		warnings:  mustCron(o.Config.Warnings.Schedule, o.Config.Policy.Location),
 		probes:    mustCron(o.Config.Probe.Every, o.Config.Policy.Location),

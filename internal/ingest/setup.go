@@ -28,6 +28,16 @@ const (
 	identityFile   = "identity.txt"
 )
 
+// keyPair says how a pair of key files is called, and what it seals.
+type keyPair struct {
+	recipients, identity, what, holder string
+}
+
+var (
+	vaultKeys = keyPair{recipientsFile, identityFile, "password", "the service"}
+	otpKeys   = keyPair{"otp-recipients.txt", "otp-identity.txt", "seed of one-time codes", "the service, for one-time codes alone"}
+)
+
 // Init writes a commented configuration and new age keys into dir: the
 // service's identity, and a recovery key of which only the public half stays.
 // Nothing is overwritten; where one of the files is there, none is written.
@@ -45,7 +55,7 @@ func Init(dir string, values config.TemplateValues, now time.Time) (Setup, error
 	if err != nil {
 		return s, &Error{Class: Usage, Msg: "filling in the configuration", Err: err}
 	}
-	if err := s.writeKeys(dir, now); err != nil {
+	if err := s.writeKeys(dir, vaultKeys, now); err != nil {
 		return s, err
 	}
 	return s, s.write(filepath.Join(dir, configFile), text, 0o644)
@@ -54,16 +64,21 @@ func Init(dir string, values config.TemplateValues, now time.Time) (Setup, error
 // InitKeys writes new age keys alone, for a configuration that is there, such
 // as the package's. The identity goes into config.PrivateFolder where dir has
 // one. Nothing is overwritten.
-func InitKeys(dir string, now time.Time) (Setup, error) {
+func InitKeys(dir string, now time.Time) (Setup, error) { return initKeys(dir, vaultKeys, now) }
+
+// InitOTPKeys is InitKeys for the keys of the one-time codes.
+func InitOTPKeys(dir string, now time.Time) (Setup, error) { return initKeys(dir, otpKeys, now) }
+
+func initKeys(dir string, pair keyPair, now time.Time) (Setup, error) {
 	s := Setup{Dir: dir}
 	secrets := dir
 	if info, err := os.Stat(filepath.Join(dir, config.PrivateFolder)); err == nil && info.IsDir() {
 		secrets = filepath.Join(dir, config.PrivateFolder)
 	}
-	if err := errors.Join(noneThere(dir, recipientsFile, identityFile), noneThere(secrets, identityFile)); err != nil {
+	if err := errors.Join(noneThere(dir, pair.recipients, pair.identity), noneThere(secrets, pair.identity)); err != nil {
 		return s, err
 	}
-	return s, s.writeKeys(secrets, now)
+	return s, s.writeKeys(secrets, pair, now)
 }
 
 // noneThere refuses when one of the files is there.
@@ -82,7 +97,7 @@ func noneThere(dir string, names ...string) error {
 
 // writeKeys makes both keys and writes the recipients into s.Dir, the
 // service's identity into secrets.
-func (s *Setup) writeKeys(secrets string, now time.Time) error {
+func (s *Setup) writeKeys(secrets string, pair keyPair, now time.Time) error {
 	service, err := age.GenerateX25519Identity()
 	if err != nil {
 		return fmt.Errorf("making the service's key: %w", err)
@@ -92,13 +107,13 @@ func (s *Setup) writeKeys(secrets string, now time.Time) error {
 		return fmt.Errorf("making the recovery key: %w", err)
 	}
 	created := now.UTC().Format(time.RFC3339)
-	recipients := fmt.Sprintf("# Every password is sealed to all of these age keys.\n# the service, created %s\n%s\n# the recovery key, kept offline\n%s\n",
-		created, service.Recipient(), recovery.Recipient())
+	recipients := fmt.Sprintf("# Every %s is sealed to all of these age keys.\n# %s, created %s\n%s\n# the recovery key, kept offline\n%s\n",
+		pair.what, pair.holder, created, service.Recipient(), recovery.Recipient())
 	identity := fmt.Sprintf("# created: %s\n# public key: %s\n%s\n", created, service.Recipient(), service)
-	if err := s.write(filepath.Join(secrets, identityFile), identity, 0o600); err != nil {
+	if err := s.write(filepath.Join(secrets, pair.identity), identity, 0o600); err != nil {
 		return err
 	}
-	if err := s.write(filepath.Join(s.Dir, recipientsFile), recipients, 0o644); err != nil {
+	if err := s.write(filepath.Join(s.Dir, pair.recipients), recipients, 0o644); err != nil {
 		return err
 	}
 	s.RecoveryKey = recovery.String()
