@@ -90,7 +90,11 @@ func describeAPI() string {
 	var b strings.Builder
 	b.WriteString(apiHead)
 	for _, e := range endpoints(nil) {
-		fmt.Fprintf(&b, "## %s\n\n%s Right: %s.\n\n- request: `%s`\n- answer: `%s`\n\n", e.Name, e.doc, e.Right, shape(e.in, 0), shape(e.out, 0))
+		right := e.Right.String()
+		if e.Also == rightOTP {
+			right += ", or a group of `otp.readers`"
+		}
+		fmt.Fprintf(&b, "## %s\n\n%s Right: %s.\n\n- request: `%s`\n- answer: `%s`\n\n", e.Name, e.doc, right, shape(e.in, 0), shape(e.out, 0))
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -46,6 +46,7 @@ type cli struct {
 	Calendar calendarCmd `cmd:"" help:"Renewals and expiries as iCalendar."`
 	Provider providerCmd `cmd:"" help:"The table of mail providers."`
 	Profile  profileCmd  `cmd:"" help:"Ready settings for another program."`
+	OTP      otpCmd      `cmd:"" name:"otp" help:"One-time codes of shared accounts; off by default."`
 	Used     usedCmd     `cmd:"" help:"Where passwords are also kept by hand, and what is to be updated there."`
 	Audit    auditCmd    `cmd:"" help:"Who did what."`
 	Rekey    rekeyCmd    `cmd:"" help:"Seal everything anew after the recipients changed."`

@@ -120,6 +120,7 @@ func endpoints(now current) []endpoint {
 	list = append(list, clientEndpoints(now)...)
 	list = append(list, reviewEndpoints(now)...)
 	list = append(list, careEndpoints(now)...)
+	list = append(list, otpEndpoints(now)...)
 	return append(list, outboxEndpoints(now)...)
 }
 

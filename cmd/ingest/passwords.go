@@ -96,16 +96,19 @@ func (c *getCmd) Run(ctx context.Context, env *environment) error {
 const maxPassword = 1024
 
 // readPassword reads one line; the line end is no part of it.
-func readPassword(r io.Reader) (secret.Secret, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxPassword+1))
+func readPassword(r io.Reader) (secret.Secret, error) { return readLine(r, maxPassword) }
+
+// readLine is readPassword for a line of at most so many bytes.
+func readLine(r io.Reader, most int) (secret.Secret, error) {
+	b, err := io.ReadAll(io.LimitReader(r, int64(most)+2))
 	defer clear(b)
 	if err != nil {
-		return secret.Secret{}, fmt.Errorf("reading the password: %w", err)
+		return secret.Secret{}, fmt.Errorf("reading standard input: %w", err)
 	}
 	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	if len(line) > maxPassword || bytes.ContainsAny(line, "\r\n\x00") {
+	if len(line) > most || bytes.ContainsAny(line, "\r\n\x00") {
 		return secret.Secret{}, &ingest.Error{Class: ingest.Usage, Msg: "standard input holds more than one line",
-			Hint: "give the password alone, on one line"}
+			Hint: "give it alone, on one line"}
 	}
 	return secret.New(line), nil
 }

@@ -152,6 +152,10 @@ func (s *Service) Rekey(ctx context.Context, actor string) (int, error) {
 		}
 		return n, e
 	}
+	seeds, err := s.rekeyOTPs(ctx)
+	if n += seeds; err != nil {
+		return n, err
+	}
 	return n, s.vault.Update(ctx, func(tx *vault.Tx) error {
 		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "vault.rekeyed", Detail: fmt.Sprintf("sealed=%d", n)})
 	})

@@ -251,6 +251,9 @@ func (s *Service) destroySecrets(ctx context.Context, mailbox string, now time.T
 	if err != nil {
 		return err
 	}
+	if err := s.destroyOTPs(ctx, mailbox); err != nil {
+		return err
+	}
 	at := now.UTC().Truncate(time.Second)
 	for part := range slices.Chunk(versions, 40) {
 		if err := s.vault.Update(ctx, func(tx *vault.Tx) error {
@@ -347,6 +350,7 @@ type ClientExport struct {
 	Versions    []HistoryRow       `json:"versions"`
 	Submissions []ExportSubmission `json:"submissions"`
 	Reviews     []ReviewRow        `json:"reviews"`
+	OTP         []OTPRow           `json:"otp"` // accounts with one-time codes
 	Messages    []OutboxRow        `json:"messages"`
 	Audit       []AuditRow         `json:"audit"`
 }
@@ -364,7 +368,7 @@ type ExportSubmission struct {
 // ExportClient gathers everything kept on one client.
 func (s *Service) ExportClient(ctx context.Context, mailbox string) (ClientExport, error) {
 	mailbox = strings.ToLower(mailbox)
-	e := ClientExport{Submissions: []ExportSubmission{}, Reviews: []ReviewRow{}, Messages: []OutboxRow{}, Audit: []AuditRow{}}
+	e := ClientExport{OTP: []OTPRow{}, Submissions: []ExportSubmission{}, Reviews: []ReviewRow{}, Messages: []OutboxRow{}, Audit: []AuditRow{}}
 	var err error
 	if e.Versions, err = s.History(ctx, mailbox); err != nil {
 		return e, err
@@ -390,6 +394,13 @@ func (s *Service) ExportClient(ctx context.Context, mailbox string) (ClientExpor
 			return nil
 		}); err != nil {
 			return err
+		}
+		seeds, err := tx.OneTimes(mailbox)
+		if err != nil {
+			return err
+		}
+		for _, o := range seeds {
+			e.OTP = append(e.OTP, otpRow(o))
 		}
 		if err := tx.AllOutgoing(func(o vault.Outgoing) error {
 			if o.Mailbox == mailbox {

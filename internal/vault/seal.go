@@ -33,6 +33,8 @@ const (
 	purposeSecret = "pec-ingest secret 1\n"
 	purposeBlob   = "pec-ingest blob 1\n"
 	purposeProof  = "pec-ingest proof 1\n"
+	// The seed of one-time codes, sealed to keys of its own.
+	purposeOneTime = "pec-ingest otp 1\n"
 )
 
 // keys seals to all recipients and, with an identity, opens again. It is

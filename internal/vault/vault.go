@@ -61,6 +61,7 @@ type Options struct {
 //	out/NNNNNNNN  outopen/NNNNNNNN  outid/MESSAGE-ID
 //	cause/CAUSE                  what happens at most once, ever
 //	attempts/MAILBOX             job/NAME    counter/NAME
+//	otp/MAILBOX␀ACCOUNT          blob/ID␀FILE␀PIECE   account/NAME
 //	audit/NNNNNNNNNNNN           reads/DAY␀ACTOR␀MAILBOX␀LOGIN␀NNNNNN
 //
 //	meta/…:  JSON, never framed, for ever

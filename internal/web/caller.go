@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/user"
@@ -56,6 +57,7 @@ func (c Caller) Actor() string {
 // account may do everything, always.
 type Access struct {
 	readers, admins []uint32
+	also            map[string][]uint32 // further rights by name, with the groups that have them
 }
 
 // NewAccess looks the groups up by name, or number. An unknown one is an
@@ -67,6 +69,18 @@ func NewAccess(readers, admins []string) (Access, error) {
 		return Access{}, err
 	}
 	a.admins, err = groupIDs(admins)
+	return a, err
+}
+
+// Also is a with a further right of that name (Endpoint.Also) for groups.
+func (a Access) Also(name string, groups []string) (Access, error) {
+	ids, err := groupIDs(groups)
+	also := maps.Clone(a.also)
+	if also == nil {
+		also = map[string][]uint32{}
+	}
+	also[name] = ids
+	a.also = also
 	return a, err
 }
 
@@ -89,25 +103,38 @@ func groupIDs(names []string) ([]uint32, error) {
 }
 
 // named tells whether others than root and the service's account may call.
-func (a Access) named() bool { return len(a.readers)+len(a.admins) > 0 }
+func (a Access) named() bool {
+	n := len(a.readers) + len(a.admins)
+	for _, ids := range a.also {
+		n += len(ids)
+	}
+	return n > 0
+}
+
+// in tells whether the caller belongs to one of the groups.
+func (c Caller) in(ids []uint32) bool {
+	for _, id := range ids {
+		if id == c.GID || slices.Contains(c.Groups, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// allows tells whether a caller may call an endpoint.
+func (a Access) allows(c Caller, e Endpoint) bool {
+	return a.rightOf(c) >= e.Right || e.Also != "" && c.in(a.also[e.Also])
+}
 
 // rightOf is what a caller may do.
 func (a Access) rightOf(c Caller) Right {
 	if c.UID == 0 || int(c.UID) == os.Getuid() {
 		return RightAdmin
 	}
-	in := func(ids []uint32) bool {
-		for _, id := range ids {
-			if id == c.GID || slices.Contains(c.Groups, id) {
-				return true
-			}
-		}
-		return false
-	}
 	switch {
-	case in(a.admins):
+	case c.in(a.admins):
 		return RightAdmin
-	case in(a.readers):
+	case c.in(a.readers):
 		return RightReader
 	}
 	return RightNone

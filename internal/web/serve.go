@@ -19,10 +19,11 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	// Rights may have changed since the connection was made.
-	caller.Right = s.access.Load().rightOf(caller)
+	access := s.access.Load()
+	caller.Right = access.rightOf(caller)
 	name := r.PathValue("name")
 	e, known := s.endpoints[name]
-	if caller.Right == RightNone || known && caller.Right < e.Right {
+	if known && !access.allows(caller, e) || !known && caller.Right == RightNone {
 		s.refuse(w, caller, name, e)
 		return
 	}

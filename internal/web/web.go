@@ -39,6 +39,7 @@ const (
 type Endpoint struct {
 	Name  string // such as "client.list"
 	Right Right  // the least right that a caller needs
+	Also  string // a further right that does instead (Access.Also); "" = none
 	// Call answers. Its context ends when the server stops, not when the
 	// caller hangs up: what was begun is finished. body is valid until it
 	// returns, and cleared then, for it may hold a secret. What it returns is

@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +68,9 @@ func endpoints() []web.Endpoint {
 		}},
 		{Name: "write", Right: web.RightAdmin, Call: func(_ context.Context, c web.Caller, _ json.RawMessage) (any, error) {
 			return c.Right.String(), nil
+		}},
+		{Name: "codes", Right: web.RightAdmin, Also: "otp", Call: func(context.Context, web.Caller, json.RawMessage) (any, error) {
+			return "code", nil
 		}},
 		{Name: "fail", Right: web.RightAdmin, Call: func(context.Context, web.Caller, json.RawMessage) (any, error) {
 			return nil, errors.New("no such thing")
@@ -210,7 +215,11 @@ func TestRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	const reader, admin, nobody, uid = 60001, 60002, 60003, 60100
-	access := web.AccessOf([]uint32{reader}, []uint32{admin})
+	codes := someGroup(t)
+	access, err := web.AccessOf([]uint32{reader}, []uint32{admin}).Also("otp", []string{strconv.FormatUint(uint64(codes), 10)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := listen(t, web.Options{Access: access})
 	bin := filepath.Join(filepath.Dir(f.path), "call")
 	b, err := os.ReadFile(self)
@@ -231,17 +240,20 @@ func TestRights(t *testing.T) {
 		groups   []uint32
 		read     string
 		write    string
+		codes    string // what otp.readers may ask for
 	}{
-		{"root", 0, 0, nil, "admin", "admin"},
-		{"no group", uid, nobody, nil, web.ClassNotPermitted, web.ClassNotPermitted},
-		{"reader by primary group", uid, reader, nil, "reader", web.ClassNotPermitted},
-		{"reader by supplementary group", uid, nobody, []uint32{1, reader, 2}, "reader", web.ClassNotPermitted},
-		{"reader in 300 groups", uid, nobody, many, "reader", web.ClassNotPermitted},
-		{"admin by supplementary group", uid, nobody, []uint32{admin}, "admin", "admin"},
-		{"both", uid, reader, []uint32{admin}, "admin", "admin"},
-		{"gid 0 is no right", uid, 0, []uint32{0}, web.ClassNotPermitted, web.ClassNotPermitted},
+		{"root", 0, 0, nil, "admin", "admin", "code"},
+		{"no group", uid, nobody, nil, no, no, no},
+		{"reader by primary group", uid, reader, nil, "reader", no, no},
+		{"reader by supplementary group", uid, nobody, []uint32{1000001, reader, 1000002}, "reader", no, no},
+		{"reader in 300 groups", uid, nobody, many, "reader", no, no},
+		{"admin by supplementary group", uid, nobody, []uint32{admin}, "admin", "admin", "code"},
+		{"both", uid, reader, []uint32{admin}, "admin", "admin", "code"},
+		{"gid 0 is no right", uid, 0, []uint32{0}, no, no, no},
+		{"codes alone", uid, nobody, []uint32{codes}, no, no, "code"},
+		{"reader with codes", uid, codes, []uint32{reader}, "reader", no, "code"},
 	} {
-		for endpoint, want := range map[string]string{"read": tc.read, "write": tc.write} {
+		for endpoint, want := range map[string]string{"read": tc.read, "write": tc.write, "codes": tc.codes} {
 			cmd := exec.Command(bin)
 			cmd.Env = []string{"WEB_TEST_SOCKET=" + f.path, "WEB_TEST_ENDPOINT=" + endpoint}
 			cmd.Dir = "/"
@@ -268,9 +280,27 @@ func TestRights(t *testing.T) {
 	if err := f.server.Close(context.Background()); err != nil {
 		t.Errorf("closing: %v", err)
 	}
-	if n := f.refused.Load(); n != 7 {
-		t.Errorf("got %d refusals told in the end, want all 7", n)
+	if n := f.refused.Load(); n != 15 {
+		t.Errorf("got %d refusals told in the end, want all 15", n)
 	}
+}
+
+const no = web.ClassNotPermitted
+
+// someGroup is a group of this machine that the tests' users are not in.
+func someGroup(t *testing.T) uint32 {
+	t.Helper()
+	for _, name := range []string{"games", "mail", "users", "nogroup"} {
+		if g, err := user.LookupGroup(name); err == nil {
+			id, err := strconv.ParseUint(g.Gid, 10, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return uint32(id)
+		}
+	}
+	t.Fatal("this machine has none of the usual groups")
+	return 0
 }
 
 // Half requests and floods must not keep an honest caller waiting.
