@@ -62,6 +62,7 @@ type Options struct {
 //	cause/CAUSE                  what happens at most once, ever
 //	attempts/MAILBOX             job/NAME    counter/NAME
 //	otp/MAILBOX␀ACCOUNT          blob/ID␀FILE␀PIECE   account/NAME
+//	feedkey/KIND␀NAME
 //	audit/NNNNNNNNNNNN           reads/DAY␀ACTOR␀MAILBOX␀LOGIN␀NNNNNN
 //
 //	meta/…:  JSON, never framed, for ever

@@ -189,3 +189,10 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 		buf = make([]byte, size)
 	}
 }
+
+// PeerUID is the user at the other end of a connection, as the kernel knew
+// him when he connected.
+func PeerUID(conn *net.UnixConn) (uint32, error) {
+	c, err := callerOf(conn)
+	return c.UID, err
+}

@@ -38,10 +38,10 @@ func socketMode(named bool) fs.FileMode {
 	return 0o660
 }
 
-// openSocket takes the lock beside the socket, removes a stale socket, and
+// OpenSocket takes the lock beside the socket, removes a stale socket, and
 // listens. The lock is held as long as its file is open; it decides between
 // two services that start at the same moment.
-func openSocket(path string, named bool) (lock *os.File, l *net.UnixListener, err error) {
+func OpenSocket(path string, mode fs.FileMode) (lock *os.File, l *net.UnixListener, err error) {
 	if len(path) > maxPath {
 		return nil, nil, ErrPathTooLong
 	}
@@ -70,7 +70,7 @@ func openSocket(path string, named bool) (lock *os.File, l *net.UnixListener, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.Chmod(path, socketMode(named)); err != nil {
+	if err := os.Chmod(path, mode); err != nil {
 		_ = l.Close()
 		return nil, nil, err
 	}

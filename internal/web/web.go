@@ -109,7 +109,7 @@ func Listen(o Options) (*Server, error) {
 		s.endpoints[e.Name] = e
 	}
 	s.access.Store(&o.Access)
-	lock, l, err := openSocket(o.Path, o.Access.named())
+	lock, l, err := OpenSocket(o.Path, socketMode(o.Access.named()))
 	if err != nil {
 		return nil, fmt.Errorf("opening the socket %s: %w", o.Path, err)
 	}
