@@ -3,9 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -195,23 +193,6 @@ func isnt(err error) string {
 		return s
 	}
 	return "a range that " + s
-}
-
-func (c *checker) web() Web {
-	r := c.raw.Web
-	if r.Listen != "" {
-		host, port, err := net.SplitHostPort(r.Listen)
-		n, convErr := strconv.Atoi(port)
-		if err != nil || convErr != nil || n < 0 || n > 65535 || (host != "" && net.ParseIP(host) == nil && host != "localhost") {
-			c.fail("web.listen", "is "+quote(r.Listen), `address and port, such as "127.0.0.1:8470", or "" for no page`)
-		}
-	}
-	c.required("web.socket", r.Socket, "the unix socket by which commands reach the daemon")
-	return Web{
-		// Like the vault's file, the socket is no credential.
-		Listen: r.Listen, Socket: resolve(r.Socket, c.dir, ""),
-		Readers: c.names("web.readers", r.Readers), Admins: c.names("web.admins", r.Admins),
-	}
 }
 
 func (c *checker) providers() []Provider {

@@ -181,6 +181,13 @@ type Web struct {
 	Listen          string // host:port, "" = off
 	Socket          string
 	Readers, Admins []string // unix groups
+
+	// A reverse proxy that signs people in; "" = none.
+	PageSocket          string
+	PageURL             string   // https://HOST, without a slash at the end
+	ProxyUID            string   // account or uid that the proxy runs as
+	ProxyHeader         string   // who has signed in
+	Deciders, Revealers []string // names in that header; "*" = all
 }
 
 // Provider adds to the built-in provider table. Its fields are those of

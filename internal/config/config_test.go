@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 		Probe:    config.Probe{Enabled: true, Every: "0 6 * * *", MaxLogins: 3},
 		Warnings: config.Warnings{Schedule: "0 9 * * MON-FRI", DaysBefore: []int{10, 5, 2, 1, 0}},
 		OTP:      config.OTP{RecipientsFile: "/etc/pec-ingest/otp-recipients.txt", IdentityFile: "/etc/pec-ingest/otp-identity.txt"},
-		Web:      config.Web{Listen: "127.0.0.1:8470", Socket: "/run/pec-ingest/ingest.sock"},
+		Web:      config.Web{Listen: "127.0.0.1:8470", Socket: "/run/pec-ingest/ingest.sock", ProxyHeader: "X-Remote-User"},
 	}
 	if diff := cmp.Diff(want, got, sameLocation); diff != "" {
 		t.Errorf("defaults differ (-want +got):\n%s", diff)
@@ -156,6 +156,12 @@ listen = ""
 socket = "run/ingest.sock"
 readers = ["nuvola"]
 admins = ["wheel"]
+page_socket = "run/page.sock"
+page_url = "https://PEC.studio.example/"
+proxy_uid = "www-data"
+proxy_header = "x-authenticated-user"
+deciders = ["*"]
+revealers = ["anna"]
 [[provider]]
 id = "test"
 signer = "Posta-Certificata@pec.test.example"
@@ -196,7 +202,9 @@ smtp = "smtp.test"
 		Alert: config.Alert{SMTP: "second", Command: []string{"/bin/true", "-x"}, HeartbeatFile: "/run/beat", HeartbeatCommand: []string{"curl"}},
 		OAuth: []config.OAuth{{ID: "microsoft", Tenant: "common", ClientID: "123", Scopes: []string{"a", "b"}, TokenURL: "https://example.org/token"}},
 		OTP:   config.OTP{Enabled: true, RecipientsFile: dir + "otp.txt", IdentityFile: dir + "otp-key", PassphraseFile: dir + "otp-passphrase", Readers: []string{"paghe"}},
-		Web:   config.Web{Socket: dir + "run/ingest.sock", Readers: []string{"nuvola"}, Admins: []string{"wheel"}},
+		Web: config.Web{Socket: dir + "run/ingest.sock", Readers: []string{"nuvola"}, Admins: []string{"wheel"},
+			PageSocket: dir + "run/page.sock", PageURL: "https://pec.studio.example", ProxyUID: "www-data",
+			ProxyHeader: "X-Authenticated-User", Deciders: []string{"*"}, Revealers: []string{"anna"}},
 		Providers: []config.Provider{
 			{ID: "test", Signer: "posta-certificata@pec.test.example", IMAP: "127.0.0.1:10993", TLSCAFile: dir + "tls.pem", ValidityDays: 30},
 			{ID: "aruba-pec", Login: "user-id", Name: "Aruba", SMTP: "smtp.test"},

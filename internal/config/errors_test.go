@@ -80,6 +80,13 @@ func TestErrors(t *testing.T) {
 
 		{"listen", "[web]\nlisten = \"8470\"\n", []string{`5 web.listen: is "8470"|127.0.0.1:8470`}},
 		{"group", "[web]\nreaders = [\"two words\"]\n", []string{`5 web.readers[0]: |getent`}},
+		{"proxy", "[web]\npage_socket = \"page.sock\"\n", []string{`4 web.page_url: is missing|https://pec.studio.example`, `4 web.proxy_uid: is missing|www-data`}},
+		{"proxy in clear", "[web]\npage_url = \"http://pec.studio.example\"\n", []string{`5 web.page_url: is "http://pec.studio.example"|https`}},
+		{"proxy in a folder", "[web]\npage_url = \"https://studio.example/pec\"\n", []string{`5 web.page_url: is "https://studio.example/pec"|a name of its own`}},
+		{"proxy's header", "[web]\npage_socket = \"p\"\npage_url = \"https://p.example\"\nproxy_uid = \"www-data\"\nproxy_header = \"X-Forwarded-For\"\n", []string{`8 web.proxy_header: "X-Forwarded-For" is no header for a name|`}},
+		{"proxy's header's name", "[web]\npage_socket = \"p\"\npage_url = \"https://p.example\"\nproxy_uid = \"33\"\nproxy_header = \"X User\"\n", []string{`8 web.proxy_header: "X User" is no name for a header|`}},
+		{"proxy on the commands' socket", "[web]\nsocket = \"p\"\npage_socket = \"p\"\npage_url = \"https://p.example\"\nproxy_uid = \"33\"\n", []string{`6 web.page_socket: is the socket of the commands|`}},
+		{"deciders", "[web]\ndeciders = [\"anna\", \"\"]\n", []string{`5 web.deciders[1]: is empty|`}},
 		{"provider twice", "[[provider]]\nid = \"a\"\n[[provider]]\nid = \"a\"\n", []string{`7 provider[1].id: "a" is there twice|`}},
 		{"provider without an id", "[[provider]]\nimap = \"x:1\"\n", []string{`4 provider[0].id: is missing|`}},
 		{"provider's port", "[[provider]]\nid = \"a\"\nimap = \"x:0\"\n", []string{`6 provider[0].imap: "x:0" has no port|`}},

@@ -148,10 +148,16 @@ type rawOTP struct {
 }
 
 type rawWeb struct {
-	Listen  string   `toml:"listen"`
-	Socket  string   `toml:"socket"`
-	Readers []string `toml:"readers"`
-	Admins  []string `toml:"admins"`
+	Listen      string   `toml:"listen"`
+	Socket      string   `toml:"socket"`
+	Readers     []string `toml:"readers"`
+	Admins      []string `toml:"admins"`
+	PageSocket  string   `toml:"page_socket"`
+	PageURL     string   `toml:"page_url"`
+	ProxyUID    string   `toml:"proxy_uid"`
+	ProxyHeader string   `toml:"proxy_header"`
+	Deciders    []string `toml:"deciders"`
+	Revealers   []string `toml:"revealers"`
 }
 
 type rawProvider struct {
@@ -185,6 +191,6 @@ func defaults() raw {
 		Warnings: rawWarnings{Schedule: "0 9 * * MON-FRI", DaysBefore: []int64{10, 5, 2, 1, 0}},
 		OTP:      rawOTP{RecipientsFile: "otp-recipients.txt", IdentityFile: "otp-identity.txt"},
 		SMTP:     rawSMTP{MaxPerMinute: 6, TLS: TLSImplicit, Auth: AuthPassword},
-		Web:      rawWeb{Listen: "127.0.0.1:8470", Socket: "/run/pec-ingest/ingest.sock"},
+		Web:      rawWeb{Listen: "127.0.0.1:8470", Socket: "/run/pec-ingest/ingest.sock", ProxyHeader: "X-Remote-User"},
 	}
 }

@@ -4,8 +4,9 @@ import "context"
 
 // Person is who looks at the page, as whoever let him in says.
 type Person struct {
-	Name string // stands in the audit log; never empty
-	Lang string // "it" or "en"; "" = Italian. A choice made on the page comes first
+	Name  string // shown; never empty
+	Actor string // stands in the audit log; "" = "page:" and the name
+	Lang  string // "it" or "en"; "" = Italian. A choice made on the page comes first
 
 	// CanDecide: everything that administrators may do on the socket. Without
 	// it there are Caselle, Scadenze and Stato, as for web.readers.
@@ -13,6 +14,14 @@ type Person struct {
 	// CanReveal: letters and files of the review queue in clear. Each use is
 	// audited. A stored password is never shown to anybody.
 	CanReveal bool
+}
+
+// actor names the person in the audit log.
+func (p Person) actor() string {
+	if p.Actor != "" {
+		return p.Actor
+	}
+	return "page:" + p.Name
 }
 
 type personKey struct{}
