@@ -36,7 +36,7 @@ func TestAPIDoc(t *testing.T) {
 func TestEndpointRights(t *testing.T) {
 	seen := map[string]bool{}
 	var readers []string
-	for _, e := range endpoints(nil) {
+	for _, e := range endpoints(nil, nil) {
 		if seen[e.Name] {
 			t.Errorf("%s is there twice", e.Name)
 		}
@@ -50,7 +50,7 @@ func TestEndpointRights(t *testing.T) {
 		}
 	}
 	slices.Sort(readers)
-	if want := []string{"daemon", "get", "history", "metrics", "profile", "status"}; !slices.Equal(readers, want) {
+	if want := []string{"daemon", "get", "history", "metrics", "page.link", "profile", "status"}; !slices.Equal(readers, want) {
 		t.Errorf("readers may call %v, want %v", readers, want)
 	}
 }
@@ -89,7 +89,7 @@ This file is made by ` + "`go test ./cmd/ingest -run TestAPIDoc -update`" + `.
 func describeAPI() string {
 	var b strings.Builder
 	b.WriteString(apiHead)
-	for _, e := range endpoints(nil) {
+	for _, e := range endpoints(nil, nil) {
 		right := e.Right.String()
 		if e.Also == rightOTP {
 			right += ", or a group of `otp.readers`"

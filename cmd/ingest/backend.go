@@ -23,6 +23,7 @@ import (
 type backend interface {
 	careBackend
 	otpBackend
+	feedBackend
 
 	Status(ctx context.Context, mailbox string, now time.Time) ([]ingest.StatusRow, error)
 	Get(ctx context.Context, reader, mailbox, login string, now time.Time) (ingest.Password, error)

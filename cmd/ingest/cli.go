@@ -43,6 +43,7 @@ type cli struct {
 	Review   reviewCmd   `cmd:"" help:"What waits for a person."`
 	Outbox   outboxCmd   `cmd:"" help:"Messages to send and sent."`
 	Login    loginCmd    `cmd:"" help:"Sign in to an account with OAuth 2.0, for inbox or SMTP."`
+	Page     pageCmd     `cmd:"" help:"Print a link that lets one person in to the page, once."`
 	Calendar calendarCmd `cmd:"" help:"Renewals and expiries as iCalendar."`
 	Provider providerCmd `cmd:"" help:"The table of mail providers."`
 	Profile  profileCmd  `cmd:"" help:"Ready settings for another program."`

@@ -28,12 +28,8 @@ func op[In, Out any](now current, name string, right web.Right, doc string,
 	fn func(ctx context.Context, s *ingest.Service, who string, in In) (Out, error)) endpoint {
 	call := func(ctx context.Context, c web.Caller, body json.RawMessage) (any, error) {
 		var in In
-		dec := json.NewDecoder(bytes.NewReader(body))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&in); err != nil {
-			// The decoder's text may quote the request.
-			return nil, &ingest.Error{Class: ingest.Usage, Msg: "the running service does not understand this request",
-				Hint: "command and service are of different versions: restart the service"}
+		if err := decodeIn(body, &in); err != nil {
+			return nil, err
 		}
 		s := now()
 		out, err := fn(ctx, s, c.Actor(), in)
@@ -45,8 +41,20 @@ func op[In, Out any](now current, name string, right web.Right, doc string,
 	return endpoint{web.Endpoint{Name: name, Right: right, Call: call}, doc, reflect.TypeFor[In](), reflect.TypeFor[Out]()}
 }
 
+// decodeIn reads a request.
+func decodeIn(body json.RawMessage, in any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if dec.Decode(in) != nil {
+		// The decoder's text may quote the request.
+		return &ingest.Error{Class: ingest.Usage, Msg: "the running service does not understand this request",
+			Hint: "command and service are of different versions: restart the service"}
+	}
+	return nil
+}
+
 // endpoints is the table that docs/api.md is made of.
-func endpoints(now current) []endpoint {
+func endpoints(now current, d *door) []endpoint {
 	list := []endpoint{
 		op(now, "daemon", web.RightReader, "How the daemon stands.",
 			func(ctx context.Context, s *ingest.Service, _ string, _ nothing) (*ingest.DaemonState, error) {
@@ -117,6 +125,7 @@ func endpoints(now current) []endpoint {
 			}),
 	}
 	list = append(list, metricsEndpoint(now))
+	list = append(list, pageEndpoints(now, d)...)
 	list = append(list, clientEndpoints(now)...)
 	list = append(list, reviewEndpoints(now)...)
 	list = append(list, careEndpoints(now)...)

@@ -11,6 +11,7 @@ import (
 	"pec-ingest/internal/metrics"
 	"pec-ingest/internal/quietlog"
 	"pec-ingest/internal/web"
+	"pec-ingest/internal/web/gate"
 )
 
 // counted is what this process has done; there is one service in it.
@@ -40,11 +41,23 @@ func (r *remote) MetricsText(ctx context.Context) ([]byte, error) {
 	return out.Data, err
 }
 
-type metricsCmd struct{}
+type metricsCmd struct {
+	Key string `help:"Print a token for a Prometheus that scrapes /metrics." placeholder:"NAME"`
+	feedFlags
+}
 
 // Run prints the metrics, for the textfile collector of Prometheus' node
 // exporter.
-func (metricsCmd) Run(ctx context.Context, env *environment) error {
+func (c *metricsCmd) Run(ctx context.Context, env *environment) error {
+	if c.Key != "" {
+		return newKey(ctx, env, gate.KeyMetrics, c.Key, func(base, token string) string {
+			fmt.Fprintf(env.stderr, "for %s%s, as `authorization: {credentials_file: …}` of the scrape:\n", base, gate.MetricsPath)
+			return token
+		})
+	}
+	if done, err := c.keys(ctx, env, gate.KeyMetrics); done {
+		return err
+	}
 	return env.with(ingest.Reading, func(b backend) error {
 		var text []byte
 		var err error

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type daemon struct {
 	service atomic.Pointer[ingest.Service] // another one after a reload
 	cfg     *config.Config
 	socket  *web.Server
+	door    *door
 }
 
 // Run is the daemon until SIGTERM or SIGINT ends ctx; SIGHUP reads the
@@ -44,15 +46,22 @@ func (runCmd) Run(ctx context.Context, env *environment) (err error) {
 		return secondDaemon(d.cfg, err)
 	}
 	d.service.Store(first)
+	proxy, err := proxyOf(d.cfg)
+	if err != nil {
+		return errors.Join(err, first.Close())
+	}
+	d.door = newDoor(d.service.Load, d.ready, d.page(), env.log)
+	d.door.gate.SetProxy(proxy)
 	if err := d.listen(); err != nil {
 		return errors.Join(err, first.Close())
 	}
 	env.log.Info("the service has started", "event", "service.started", "version", versionOf(), "socket", d.cfg.Web.Socket, "pid", os.Getpid())
-	defer d.listenHealth()()
+	d.door.open(d.cfg)
 	wctx, stopWatchdog := context.WithCancel(context.Background())
 	go d.manager.watchdog(wctx, func(ctx context.Context) bool { return d.service.Load().Alive(ctx) })
 	hung := d.loop(ctx, hangup)
 	stopWatchdog()
+	d.door.close()
 	closeCtx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	err = d.socket.Close(closeCtx)
@@ -82,7 +91,7 @@ func (d *daemon) listen() error {
 	if err != nil {
 		return err
 	}
-	table := endpoints(d.service.Load)
+	table := endpoints(d.service.Load, d.door)
 	list := make([]web.Endpoint, 0, len(table))
 	for _, e := range table {
 		list = append(list, e.Endpoint)
@@ -176,16 +185,33 @@ func (d *daemon) reload() *ingest.Service {
 	if err != nil {
 		return keep(err)
 	}
+	proxy, err := proxyOf(cfg)
+	if err != nil {
+		return keep(err)
+	}
 	next, err := d.service.Load().Renew(cfg)
 	if err != nil {
 		return keep(err)
 	}
-	if cfg.Web.Socket != d.cfg.Web.Socket || cfg.Web.Listen != d.cfg.Web.Listen {
-		d.env.log.Warn("web.socket and web.listen change with the next restart only", "event", "config.restart_needed")
+	if cfg.Web.Socket != d.cfg.Web.Socket || cfg.Web.Listen != d.cfg.Web.Listen || cfg.Web.PageSocket != d.cfg.Web.PageSocket {
+		d.env.log.Warn("web.socket, web.listen and web.page_socket change with the next restart only", "event", "config.restart_needed")
 	}
 	if err := d.socket.SetAccess(a); err != nil {
 		return keep(err)
 	}
+	d.door.gate.SetProxy(proxy)
 	d.cfg = cfg
 	return next
 }
+
+// ready tells whether the inbox is read: signed in, and the last pass went well.
+func (d *daemon) ready(ctx context.Context) bool {
+	st, err := d.service.Load().Daemon(ctx)
+	if err != nil || st == nil {
+		return false
+	}
+	return st.FailingSince == nil && (st.Phase == ingest.PhaseWatching || st.Phase == ingest.PhasePassing)
+}
+
+// page is what answers behind the gate.
+func (d *daemon) page() http.Handler { return nil }

@@ -7,11 +7,21 @@ import (
 	"time"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/web/gate"
 )
 
-type calendarCmd struct{}
+type calendarCmd struct {
+	Link string `help:"Print an address for somebody's calendar program to subscribe to." placeholder:"NAME"`
+	feedFlags
+}
 
-func (calendarCmd) Run(ctx context.Context, env *environment) error {
+func (c *calendarCmd) Run(ctx context.Context, env *environment) error {
+	if c.Link != "" {
+		return newKey(ctx, env, gate.KeyCalendar, c.Link, func(base, token string) string { return base + gate.CalendarPath(token) })
+	}
+	if done, err := c.keys(ctx, env, gate.KeyCalendar); done {
+		return err
+	}
 	return env.with(ingest.Reading, func(s backend) error {
 		return s.Calendar(ctx, env.stdout, time.Now())
 	})

@@ -27,12 +27,21 @@ const maxFeedKeys = 64
 // maxFeedName is the longest name of a key, in bytes.
 const maxFeedName = 64
 
+// minToken is the length of 256 random bits in base64.
+const minToken = 43
+
 // AddFeedKey keeps the token that a program will bring for a kind of feed;
 // only its hash is stored. A name that is there already is no new key: it must
 // be revoked first, so that nobody's calendar stops by mistake.
 func (s *Service) AddFeedKey(ctx context.Context, actor, kind, name, token string, now time.Time) error {
 	if name == "" || len(name) > maxFeedName || safetext.Line(name) != name {
 		return usage("a key needs a name of at most %d bytes, one line", maxFeedName).hint("name who it is for, such as \"Outlook Anna\"")
+	}
+	if kind != "calendar" && kind != "metrics" {
+		return usage("there is no feed of that kind")
+	}
+	if len(token) < minToken {
+		return usage("the token of a key is too short")
 	}
 	return s.vault.Update(ctx, func(tx *vault.Tx) error {
 		keys, err := tx.FeedKeys(kind)
@@ -43,7 +52,7 @@ func (s *Service) AddFeedKey(ctx context.Context, actor, kind, name, token strin
 			return usage("there is a key %q for the %s already", name, kind).hint("`ingest %s --revoke %q` first, or take another name", kind, name)
 		}
 		if len(keys) >= maxFeedKeys {
-			return usage("there are %d keys for the %s already", len(keys), kind).hint("`ingest %s --keys` lists them, --revoke removes one", kind)
+			return usage("there are %d keys for the %s already", len(keys), kind).hint("`ingest %s --list` shows them, --revoke removes one", kind)
 		}
 		if err := tx.PutFeedKey(vault.FeedKey{Kind: kind, Name: name, Hash: tokenHash(token), By: actor, At: now}); err != nil {
 			return err
@@ -60,7 +69,7 @@ func (s *Service) RevokeFeedKey(ctx context.Context, actor, kind, name string) e
 			return err
 		}
 		if !slices.ContainsFunc(keys, func(k vault.FeedKey) bool { return k.Name == name }) {
-			return notFound("no key %q for the %s", safetext.Line(name), kind).hint("`ingest %s --keys` lists them", kind)
+			return notFound("no key %q for the %s", safetext.Line(name), kind).hint("`ingest %s --list` shows them", kind)
 		}
 		if err := tx.DeleteFeedKey(kind, name); err != nil {
 			return err

@@ -172,6 +172,7 @@ func (g *Gate) leave(w http.ResponseWriter, r *http.Request) {
 	}
 	if p, ok := g.sessions.close(tokenOf(r)); ok {
 		g.opts.Audit(p.Actor, "page.left", "")
+		g.opts.Log.Info("somebody left the page", "event", "page.left", "actor", p.Actor)
 	}
 	http.SetCookie(w, cookie(""))
 	g.message(w, r, http.StatusOK, msgOut)
