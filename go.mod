@@ -4,6 +4,8 @@ go 1.26.0
 
 require golang.org/x/net v0.62.0
 
+require golang.org/x/image v0.47.0 // indirect
+
 require (
 	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
 	github.com/pquerna/otp v1.5.0

@@ -31,6 +31,7 @@ const (
 // safetext.
 type Error struct {
 	Class Class
+	Code  Code // where people may be told in other words
 	Msg   string
 	Hint  string
 	Err   error
@@ -69,6 +70,44 @@ func HintOf(err error) string {
 		err = e.Err
 	}
 	return ""
+}
+
+// Code names a failure for those who say it in other words than Msg does.
+type Code string
+
+// The codes. Most failures have none.
+const (
+	CodeNotListed   Code = "not-listed"   // the mailbox is no client's
+	CodeRefused     Code = "refused"      // the provider refuses the password
+	CodeTooMany     Code = "too-many"     // too many refusals today
+	CodeDatePast    Code = "date-past"    // the expiry date is over
+	CodeDateFar     Code = "date-far"     // beyond policy.max_validity
+	CodeNoLogin     Code = "no-login"     // a user ID is needed
+	CodeNoHost      Code = "no-host"      // no server is known
+	CodeDecided     Code = "decided"      // somebody was faster
+	CodeNoCandidate Code = "no-candidate" // or it was destroyed
+	CodeNoKey       Code = "no-key"       // what is sealed can't be opened
+	CodeSent        Code = "sent"         // the message was sent already
+)
+
+// CodeOf is the code of the first Error in err's chain that has one.
+func CodeOf(err error) Code {
+	for err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			return ""
+		}
+		if e.Code != "" {
+			return e.Code
+		}
+		err = e.Err
+	}
+	return ""
+}
+
+func (e *Error) code(c Code) *Error {
+	e.Code = c
+	return e
 }
 
 func notFound(format string, args ...any) *Error {

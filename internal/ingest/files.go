@@ -92,7 +92,7 @@ func (s *Service) ReviewFile(ctx context.Context, actor string, n, file int) (Re
 		}
 		plain, err := s.vault.UnsealBlob(b.Label, b.Sealed)
 		if err != nil {
-			return info, nil, &Error{Class: NoVault, Msg: "opening a sealed file", Err: err}
+			return info, nil, &Error{Class: NoVault, Code: CodeNoKey, Msg: "opening a sealed file", Err: err}
 		}
 		info = ReviewFileInfo{N: b.File, Name: b.Name, Type: b.Type, Size: b.Size}
 		data = append(data, plain...)

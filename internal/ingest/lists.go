@@ -112,7 +112,7 @@ func (s *Service) decideOutgoing(ctx context.Context, actor string, n int, event
 			if lost {
 				break
 			}
-			return (&Error{Class: NeedsPerson, Msg: "that message was sent already"}).hint("`ingest outbox show %d`", n)
+			return (&Error{Class: NeedsPerson, Code: CodeSent, Msg: "that message was sent already"}).hint("`ingest outbox show %d`", n)
 		}
 		change(&o)
 		if err := tx.PutOutgoing(o); err != nil {

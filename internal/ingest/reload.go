@@ -24,7 +24,7 @@ func (s *Service) Renew(cfg *config.Config) (*Service, error) {
 	next.Vault, next.Ask = s.vault, s.ask
 	n := New(next)
 	// What must not overlap must not overlap with what the old one began.
-	n.passing, n.sending, n.checking, n.jobs = s.passing, s.sending, s.checking, s.jobs
+	n.passing, n.sending, n.checking, n.jobs, n.deciding = s.passing, s.sending, s.checking, s.jobs, s.deciding
 	n.daemon.marks, n.daemon.repeats = s.daemon.marks, s.daemon.repeats
 	return n, nil
 }

@@ -75,7 +75,7 @@ func (s *Service) ReviewShow(ctx context.Context, actor string, n int, reveal bo
 	}
 	plain, err := s.vault.UnsealBlob(r.LetterLabel, r.Letter)
 	if err != nil {
-		return item, &Error{Class: NoVault, Msg: "opening the sealed letter", Err: err}
+		return item, &Error{Class: NoVault, Code: CodeNoKey, Msg: "opening the sealed letter", Err: err}
 	}
 	defer clear(plain)
 	var l letter
@@ -125,7 +125,7 @@ func (s *Service) revealCandidates(item *ReviewItem, sub vault.Submission) error
 		}
 		plain, err := s.vault.Unseal(c.Label, c.Sealed)
 		if err != nil {
-			return &Error{Class: NoVault, Msg: "opening a sealed candidate", Err: err}
+			return &Error{Class: NoVault, Code: CodeNoKey, Msg: "opening a sealed candidate", Err: err}
 		}
 		text := plain.RevealString()
 		plain.Wipe()
@@ -148,7 +148,11 @@ type Approval struct {
 
 // ReviewApprove tries the password on the client's mailbox and stores it, the
 // ordinary way. What the provider refuses is not stored, whoever approved it.
+//
+// One item is decided by one person at a time: who comes second waits for the
+// login of the first, and then nothing of his is tried or stored.
 func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) (SetResult, error) {
+	defer s.deciding.lock(a.N)()
 	_, r, sub, err := s.reviewItem(ctx, a.N)
 	if err != nil {
 		return SetResult{}, err
@@ -205,7 +209,7 @@ func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
 		}
 	}
 	if i < 0 || i >= len(sub.Candidates) || len(sub.Candidates[i].Sealed) == 0 {
-		return secret.Secret{}, notFound("there is no such candidate").hint("type the password instead: --typed reads it from standard input")
+		return secret.Secret{}, notFound("there is no such candidate").code(CodeNoCandidate).hint("type the password instead: --typed reads it from standard input")
 	}
 	return s.vault.Unseal(sub.Candidates[i].Label, sub.Candidates[i].Sealed)
 }
@@ -213,6 +217,7 @@ func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
 // ReviewReject puts an item aside; its letter and candidates are destroyed.
 // With tell the client is told the reason.
 func (s *Service) ReviewReject(ctx context.Context, actor string, n int, reason string, tell bool, now time.Time) error {
+	defer s.deciding.lock(n)()
 	reason = safetext.Line(reason)
 	d := decision{actor: actor, what: "rejected: " + reason, outcome: OutcomeRejected, reason: reason}
 	if tell {
@@ -288,7 +293,7 @@ func undecided(r vault.Review) error {
 	if r.DecidedAt.IsZero() {
 		return nil
 	}
-	return &Error{Class: NeedsPerson, Msg: "already decided by " + r.DecidedBy + " at " + r.DecidedAt.Format(time.RFC3339),
+	return &Error{Class: NeedsPerson, Code: CodeDecided, Msg: "already decided by " + r.DecidedBy + " at " + r.DecidedAt.Format(time.RFC3339),
 		Hint: "nothing was changed"}
 }
 

@@ -50,6 +50,7 @@ type Service struct {
 	sending  *sync.Mutex   // held while the outbox is delivered
 	checking *sync.Mutex   // held while stored passwords are tried, an hour maybe
 	jobs     *sync.Mutex   // held while another job runs
+	deciding *itemLocks    // held while a person's decision on an item is carried out
 
 	ask       Asker        // for a protected identity of the one-time codes
 	leisurely bool         // the checks take their time; guarded by checking
@@ -99,6 +100,7 @@ func New(o Options) *Service {
 	s.SMTPPassword = s.smtpSecret
 	s.daemon = newDaemon()
 	s.sending, s.checking, s.jobs = new(sync.Mutex), new(sync.Mutex), new(sync.Mutex)
+	s.deciding = &itemLocks{}
 	return s
 }
 

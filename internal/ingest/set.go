@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"pec-ingest/internal/notify"
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/schedule"
@@ -23,6 +24,7 @@ type SetRequest struct {
 	Issued  time.Time // since when it is known to exist; zero = now
 	Source  string    // how it came, free text
 	Signer  string    // verified signer of the letter it came in; "" = no letter
+	Confirm bool      // tell the client that it arrived and works
 	Secret  secret.Secret
 }
 
@@ -34,6 +36,8 @@ type SetResult struct {
 	State     string `json:"state"`
 	ExpiresAt string `json:"expires_at"`
 	Probe     string `json:"probe"`
+
+	Confirmed bool `json:"-"` // a message to the client is queued
 }
 
 // Set tries a password on the client's mailbox and stores it as the current
@@ -52,7 +56,7 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 	if login == "" {
 		ok := false
 		if login, ok = s.loginOf(client, r.Signer); !ok {
-			return SetResult{}, (&Error{Class: NeedsPerson, Msg: "the provider of " + mailbox + " uses a user ID, and none is on record"}).
+			return SetResult{}, (&Error{Class: NeedsPerson, Code: CodeNoLogin, Msg: "the provider of " + mailbox + " uses a user ID, and none is on record"}).
 				hint("say it with --login")
 		}
 	}
@@ -73,10 +77,10 @@ func (s *Service) checkExpiry(r SetRequest, c vault.Client, now time.Time) error
 		return nil
 	}
 	if r.Expires.Before(s.today(now)) {
-		return usage("the expiry date %s is past", r.Expires.Format(time.DateOnly))
+		return usage("the expiry date %s is past", r.Expires.Format(time.DateOnly)).code(CodeDatePast)
 	}
 	if expires, _, _ := schedule.Expiry(r.issued(now), r.Expires, s.validityOf(c, r.Signer), s.policy); !expires.Equal(r.Expires) {
-		return usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly))
+		return usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly)).code(CodeDateFar)
 	}
 	return nil
 }
@@ -112,7 +116,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, signer, login s
 		return probe.Result{}, "", err
 	}
 	if !ok {
-		return probe.Result{}, "", (&Error{Class: NeedsPerson, Msg: "nothing says on which server the mailbox " + mailbox + " is"}).
+		return probe.Result{}, "", (&Error{Class: NeedsPerson, Code: CodeNoHost, Msg: "nothing says on which server the mailbox " + mailbox + " is"}).
 			hint("`ingest client add %s --provider ID` (see `ingest provider list`)", mailbox)
 	}
 	var refusals int
@@ -127,7 +131,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, signer, login s
 		return probe.Result{}, "", err
 	}
 	if refusals >= MaxRefusals {
-		return probe.Result{}, "", (&Error{Class: NeedsPerson, Msg: fmt.Sprintf("the mailbox %s refused %d logins today", mailbox, refusals)}).
+		return probe.Result{}, "", (&Error{Class: NeedsPerson, Code: CodeTooMany, Msg: fmt.Sprintf("the mailbox %s refused %d logins today", mailbox, refusals)}).
 			hint("one more might lock it: try again tomorrow")
 	}
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
@@ -154,7 +158,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, signer, login s
 	if err != nil {
 		return result, "", err
 	}
-	return result, "", &Error{Msg: "the provider refuses this password of " + mailbox + "; it was not stored",
+	return result, "", &Error{Code: CodeRefused, Msg: "the provider refuses this password of " + mailbox + "; it was not stored",
 		Hint: "was the webmail password given instead of the one for mail programs? is IMAP enabled? copied completely?"}
 }
 
@@ -169,6 +173,7 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 	a := attempt{result: result, addr: addr, unprobed: !s.cfg.Probe.Enabled}
 	p := &pass{Service: s, now: now}
 	var v vault.Version
+	confirmed := false
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
 		cred, _, err := tx.Credential(c.Mailbox, login)
 		if err != nil {
@@ -206,6 +211,12 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 		if err := tx.PutCredential(cred); err != nil {
 			return err
 		}
+		if confirmed = r.Confirm && v.State != VersionUnverified; confirmed {
+			cause := fmt.Sprintf("%sset/%s %d %q %s", causeReply, v.Mailbox, v.N, v.Login, now.Format(time.RFC3339))
+			if err := s.queue(tx, cause, notify.KindAccepted, c, c.Mailbox, s.dataFor(c, signer, v), priorityReply); err != nil {
+				return err
+			}
+		}
 		return tx.Audit(vault.AuditEntry{Actor: r.Actor, Event: "credential.set", Mailbox: c.Mailbox, Login: login, Version: v.N,
 			Detail: source + " expires=" + v.Expires.Format(time.DateOnly)})
 	})
@@ -215,5 +226,5 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 	s.touch(ctx)
 	s.log.Info("password entered by hand", "event", "credential.set", "mailbox", c.Mailbox, "version", v.N, "state", v.State)
 	return SetResult{Mailbox: c.Mailbox, Login: login, Version: v.N, State: v.State, ExpiresAt: v.Expires.Format(time.DateOnly),
-		Probe: string(result.Outcome)}, nil
+		Probe: string(result.Outcome), Confirmed: confirmed}, nil
 }

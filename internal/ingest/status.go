@@ -65,7 +65,7 @@ func (s *Service) Status(ctx context.Context, mailbox string, now time.Time) ([]
 }
 
 func noSuchMailbox(mailbox string) error {
-	return notFound("no client with the mailbox %s", mailbox).hint("`ingest client list` shows them, `ingest client add` adds one")
+	return notFound("no client with the mailbox %s", mailbox).code(CodeNotListed).hint("`ingest client list` shows them, `ingest client add` adds one")
 }
 
 // inventory reads the clients with their credentials, in the order of their

@@ -109,6 +109,18 @@ func (tx *Tx) AuditLog(fn func(AuditEntry) error) error {
 	})
 }
 
+// AuditEntry returns entry seq of the log; it checks no chain.
+func (tx *Tx) AuditEntry(seq int) (e AuditEntry, ok bool, err error) {
+	line, err := tx.kv.Get(auditKey(seq))
+	if err != nil || line == nil {
+		return e, false, err
+	}
+	if e, err = parseEntry(line); err != nil {
+		return e, false, damaged("record %s", auditKey(seq))
+	}
+	return e, true, nil
+}
+
 func parseEntry(line []byte) (AuditEntry, error) {
 	var e AuditEntry
 	hash, body, ok := bytes.Cut(line, []byte("\n"))
