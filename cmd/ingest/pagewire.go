@@ -141,7 +141,7 @@ func (s pageSource) Mailbox(ctx context.Context, address string) (d page.Mailbox
 	for _, m := range messages[:min(len(messages), boxMessages)] {
 		d.Messages = append(d.Messages, pageMessage(m))
 	}
-	entries, _, err := service.AuditPage(ctx, ingest.AuditFilter{Mailbox: d.Address, Limit: boxEntries})
+	entries, _, err := service.AuditSlice(ctx, ingest.AuditFilter{Mailbox: d.Address, Limit: boxEntries})
 	for _, e := range entries {
 		d.Audit = append(d.Audit, pageEntry(e))
 	}
@@ -154,7 +154,7 @@ func (s pageSource) PlaceDone(ctx context.Context, who, address, login, place st
 }
 
 func (s pageSource) Audit(ctx context.Context, q page.AuditQuery) (page.AuditPage, error) {
-	rows, next, err := s.now().AuditPage(ctx, ingest.AuditFilter{Mailbox: q.Mailbox, Actor: q.Actor, Event: q.Event,
+	rows, next, err := s.now().AuditSlice(ctx, ingest.AuditFilter{Mailbox: q.Mailbox, Actor: q.Actor, Event: q.Event,
 		From: q.From, To: q.To, Before: q.Before, Limit: q.Limit})
 	list := page.AuditPage{Next: next}
 	for _, r := range rows {

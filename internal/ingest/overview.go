@@ -120,7 +120,7 @@ type AuditFilter struct {
 	Limit   int
 }
 
-// auditLooked bounds how many entries one AuditPage looks at: a filter that
+// auditLooked bounds how many entries one AuditSlice looks at: a filter that
 // hits nothing must not read a log of years while others wait.
 const auditLooked = 20_000
 
@@ -133,9 +133,9 @@ func (f AuditFilter) hits(e vault.AuditEntry) bool {
 		!e.At.Before(f.From) && (f.To.IsZero() || e.At.Before(f.To))
 }
 
-// AuditPage gives the newest entries that a filter hits, newest first, and
+// AuditSlice gives the newest entries that a filter hits, newest first, and
 // from where to go on; next 0 means that there is nothing older.
-func (s *Service) AuditPage(ctx context.Context, f AuditFilter) (rows []AuditRow, next int, err error) {
+func (s *Service) AuditSlice(ctx context.Context, f AuditFilter) (rows []AuditRow, next int, err error) {
 	f.Mailbox = strings.ToLower(f.Mailbox)
 	err = s.vault.View(ctx, func(tx *vault.Tx) error {
 		rows, next = rows[:0], 0
