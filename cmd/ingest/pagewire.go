@@ -14,6 +14,7 @@ import (
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/vault"
+	"pec-ingest/internal/web/gate"
 	"pec-ingest/internal/web/page"
 )
 
@@ -238,5 +239,5 @@ func programVersion() string {
 
 // pageOf makes the page of the service that runs now.
 func pageOf(now current, studio string, log *slog.Logger) http.Handler {
-	return page.New(page.Options{Source: pageSource{now}, Version: programVersion(), Studio: studio, Log: log})
+	return page.New(page.Options{Source: pageSource{now}, Version: programVersion(), Studio: studio, LogoutPath: gate.PathOut, Log: log})
 }

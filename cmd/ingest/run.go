@@ -214,4 +214,6 @@ func (d *daemon) ready(ctx context.Context) bool {
 }
 
 // page is what answers behind the gate.
-func (d *daemon) page() http.Handler { return nil }
+func (d *daemon) page() http.Handler {
+	return pageOf(d.service.Load, d.cfg.Studio.Name, d.env.log)
+}

@@ -56,7 +56,7 @@ type Grant struct {
 
 func (g Grant) person() page.Person {
 	return page.Person{Name: g.Name, Actor: fmt.Sprintf("page:%s(uid:%d)", g.Name, g.IssuerUID), Lang: g.Lang,
-		CanDecide: g.CanDecide, CanReveal: g.CanReveal}
+		CanDecide: g.CanDecide, CanReveal: g.CanReveal, CanLeave: true}
 }
 
 // rights in words, for the audit log.

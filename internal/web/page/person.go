@@ -14,6 +14,8 @@ type Person struct {
 	// CanReveal: letters and files of the review queue in clear. Each use is
 	// audited. A stored password is never shown to anybody.
 	CanReveal bool
+	// CanLeave: there is a session to end. One that a proxy brings has none.
+	CanLeave bool
 }
 
 // actor names the person in the audit log.

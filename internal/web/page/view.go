@@ -58,6 +58,9 @@ func (p *Page) frame(r *http.Request, name, title string) frame {
 	f := frame{words: wordsFor(r, who), loc: locationOf(p.o.Source.Policy()), now: time.Now(), View: name, Path: r.URL.RequestURI(),
 		Theme: themeOf(r), Keys: keysOf(r), Person: who, Studio: p.o.Studio, Version: p.o.Version, Logout: p.o.LogoutPath}
 	f.Title = f.T(title)
+	if !who.CanLeave {
+		f.Logout = ""
+	}
 	if r.Method != http.MethodGet {
 		f.Path = "/"
 	}
