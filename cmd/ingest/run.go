@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -50,7 +49,7 @@ func (runCmd) Run(ctx context.Context, env *environment) (err error) {
 	if err != nil {
 		return errors.Join(err, first.Close())
 	}
-	d.door = newDoor(d.service.Load, d.ready, d.page(), env.log)
+	d.door = newDoor(d.service.Load, d.ready, pageOf(d.service.Load, d.cfg.Studio.Name, env.log), env.log)
 	d.door.gate.SetProxy(proxy)
 	if err := d.listen(); err != nil {
 		return errors.Join(err, first.Close())
@@ -211,9 +210,4 @@ func (d *daemon) ready(ctx context.Context) bool {
 		return false
 	}
 	return st.FailingSince == nil && (st.Phase == ingest.PhaseWatching || st.Phase == ingest.PhasePassing)
-}
-
-// page is what answers behind the gate.
-func (d *daemon) page() http.Handler {
-	return pageOf(d.service.Load, d.cfg.Studio.Name, d.env.log)
 }

@@ -35,6 +35,7 @@ const (
 	msgOut
 	msgNoPage
 	msgNoName
+	msgProxyOut
 )
 
 // words of a message, in one language.
@@ -42,24 +43,26 @@ type words struct{ Title, Text, Button string }
 
 var texts = map[string]map[message]words{
 	"it": {
-		msgEnter:   {"Entrare", "Il collegamento vale una volta sola. Premete il pulsante per entrare da questo browser.", "Entra"},
-		msgNobody:  {"Non siete entrati", "Serve un collegamento personale: lo stampa il comando «ingest page», vale cinque minuti e una volta sola. Se eravate già entrati e siete arrivati qui da un’altra pagina, riprovate.", "Riprova"},
-		msgBadLink: {"Il collegamento non vale più", "È già stato usato, oppure sono passati più di cinque minuti. Il comando «ingest page» ne stampa un altro.", ""},
-		msgSlow:    {"Troppi tentativi", "Sono arrivati troppi collegamenti sbagliati. Quello giusto funziona sempre: «ingest page» ne stampa uno nuovo.", ""},
-		msgForeign: {"Richiesta rifiutata", "La richiesta arriva dalla pagina di un altro sito. Tornate alla pagina e ripetete l’operazione da lì.", ""},
-		msgOut:     {"Siete usciti", "La sessione è chiusa in questo browser.", ""},
-		msgNoPage:  {"La pagina non c’è", "Questo servizio è avviato senza la pagina.", ""},
-		msgNoName:  {"Accesso non riuscito", "Il proxy non dice chi siete, o lo dice in modo non valido. Chi amministra il server trova le istruzioni in docs/page.md.", ""},
+		msgEnter:    {"Entrare", "Il collegamento vale una volta sola. Premete il pulsante per entrare da questo browser.", "Entra"},
+		msgNobody:   {"Non siete entrati", "Serve un collegamento personale: lo stampa il comando «ingest page», vale cinque minuti e una volta sola. Se eravate già entrati e siete arrivati qui da un’altra pagina, riprovate.", "Riprova"},
+		msgBadLink:  {"Il collegamento non vale più", "È già stato usato, oppure sono passati più di cinque minuti. Il comando «ingest page» ne stampa un altro.", ""},
+		msgSlow:     {"Troppi tentativi", "Sono arrivati troppi collegamenti sbagliati. Quello giusto funziona sempre: «ingest page» ne stampa uno nuovo.", ""},
+		msgForeign:  {"Richiesta rifiutata", "La richiesta arriva dalla pagina di un altro sito. Tornate alla pagina e ripetete l’operazione da lì.", ""},
+		msgOut:      {"Siete usciti", "La sessione è chiusa in questo browser.", ""},
+		msgNoPage:   {"La pagina non c’è", "Questo servizio è avviato senza la pagina.", ""},
+		msgNoName:   {"Accesso non riuscito", "Il proxy non dice chi siete, o lo dice in modo non valido. Chi amministra il server trova le istruzioni in docs/page.md.", ""},
+		msgProxyOut: {"Qui non si esce", "L’accesso è del server che sta davanti a questa pagina: per uscire chiudete il browser o usate la sua pagina.", ""},
 	},
 	"en": {
-		msgEnter:   {"Sign in", "The link works once. Press the button to sign in with this browser.", "Sign in"},
-		msgNobody:  {"You are not signed in", "You need a link of your own: the command “ingest page” prints it; it works once and for five minutes. If you were signed in and came here from another site, try again.", "Try again"},
-		msgBadLink: {"The link no longer works", "It was used before, or more than five minutes have passed. The command “ingest page” prints another one.", ""},
-		msgSlow:    {"Too many attempts", "Too many wrong links were brought. The right one always works: “ingest page” prints a new one.", ""},
-		msgForeign: {"Request refused", "The request comes from another site’s page. Go back to the page and do it again there.", ""},
-		msgOut:     {"You are signed out", "The session has ended in this browser.", ""},
-		msgNoPage:  {"There is no page", "This service runs without the page.", ""},
-		msgNoName:  {"Could not sign in", "The proxy does not say who you are, or not in a valid way. The administrator finds the rules in docs/page.md.", ""},
+		msgEnter:    {"Sign in", "The link works once. Press the button to sign in with this browser.", "Sign in"},
+		msgNobody:   {"You are not signed in", "You need a link of your own: the command “ingest page” prints it; it works once and for five minutes. If you were signed in and came here from another site, try again.", "Try again"},
+		msgBadLink:  {"The link no longer works", "It was used before, or more than five minutes have passed. The command “ingest page” prints another one.", ""},
+		msgSlow:     {"Too many attempts", "Too many wrong links were brought. The right one always works: “ingest page” prints a new one.", ""},
+		msgForeign:  {"Request refused", "The request comes from another site’s page. Go back to the page and do it again there.", ""},
+		msgOut:      {"You are signed out", "The session has ended in this browser.", ""},
+		msgNoPage:   {"There is no page", "This service runs without the page.", ""},
+		msgNoName:   {"Could not sign in", "The proxy does not say who you are, or not in a valid way. The administrator finds the rules in docs/page.md.", ""},
+		msgProxyOut: {"You can’t sign out here", "The server in front of this page signs people in: close the browser, or use that server’s own page.", ""},
 	},
 }
 

@@ -39,6 +39,10 @@ func (g *Gate) brought(w http.ResponseWriter, r *http.Request) (page.Person, boo
 		http.ServeFileFS(w, r, assets, "gate.css")
 		return page.Person{}, false
 	}
+	if r.URL.Path == PathOut {
+		g.message(w, r, http.StatusOK, msgProxyOut)
+		return page.Person{}, false
+	}
 	name, ok := named(r.Header, p.Header)
 	if !ok {
 		g.opts.Log.Warn("the proxy does not say who comes", "event", "page.no_name",
