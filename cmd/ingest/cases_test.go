@@ -99,6 +99,26 @@ func TestLoginUserID(t *testing.T) {
 	s.wantLogins(rossi, 0, 0)
 }
 
+// A postponement where nothing is stored, or where the login is not even
+// known, is a matter for a person, and holds up nobody else.
+func TestNothingToPostpone(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{config: func(c string) string {
+		return c + "[[provider]]\nid = \"utenti\"\nsigner = \"posta-certificata@pec.utenti.example\"\nlogin = \"user-id\"\n"
+	}})
+	claim := "Ho posticipato la scadenza della password per programmi di posta.\n"
+	stranger := s.letter(neri, 4, "Password posticipata", claim)
+	stranger.Provider = pectest.NewAuthority("pec").Provider("posta-certificata@pec.utenti.example", "UTENTI S.p.A.")
+	s.deliver(s.letter(bianchi, 5, "Password posticipata", claim), stranger, s.submission(rossi, 3, passwords[rossi]))
+	s.once(sum{Seen: 3, Accepted: 1, Review: 2}, "--dry-run")
+	s.once(sum{Seen: 3, Accepted: 1, Review: 2})
+	if got, want := strings.Join(s.reviews(), ", "), "1 "+bianchi+" nothing-to-postpone, 2 "+neri+" nothing-to-postpone"; got != want {
+		t.Errorf("reviews: got %q, want %q", got, want)
+	}
+	s.wantGet(rossi, passwords[rossi])
+	s.once(sum{})
+}
+
 // Who may write for another mailbox, and who may not.
 func TestOtherMailbox(t *testing.T) {
 	t.Parallel()

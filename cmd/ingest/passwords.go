@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"pec-ingest/internal/ingest"
@@ -244,7 +245,7 @@ func (c *dueCmd) Run(ctx context.Context, env *environment) error {
 		}
 		t := newTable(env.stdout, "MAILBOX", "CLIENT", "EXPIRES", "DAYS", "WARNING", "TO")
 		for _, r := range rows {
-			t.row(r.Mailbox, r.Client, r.ExpiresAt, r.DaysLeft, r.Threshold, fmt.Sprint(r.To))
+			t.row(r.Mailbox, r.Client, r.ExpiresAt, r.DaysLeft, r.Threshold, strings.Join(r.To, ", "))
 		}
 		return t.flush()
 	})

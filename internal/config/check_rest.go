@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ const (
 
 func (c *checker) vault() Vault {
 	r := c.raw.Vault
-	v := Vault{URL: r.URL, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.secretPath(r.IdentityFile),
+	v := Vault{URL: r.URL, RecipientsFile: c.path(r.RecipientsFile), IdentityFile: c.identityPath(r.IdentityFile),
 		PassphraseFile: c.secretPath(r.IdentityPassphraseFile)}
 	c.required("vault.recipients_file", r.RecipientsFile, "age public keys, one a line; `ingest init` writes them")
 	switch {
@@ -66,10 +67,28 @@ func (c *checker) otp() OTP {
 	if o.RecipientsFile == c.path(c.raw.Vault.RecipientsFile) && o.RecipientsFile != "" {
 		c.fail("otp.recipients_file", "is vault.recipients_file", hint)
 	}
-	if o.IdentityFile == c.secretPath(c.raw.Vault.IdentityFile) && o.IdentityFile != "" {
+	if o.IdentityFile == c.identityPath(c.raw.Vault.IdentityFile) && o.IdentityFile != "" {
 		c.fail("otp.identity_file", "is vault.identity_file", hint)
 	}
 	return o
+}
+
+// identityPath is secretPath for the identity. `ingest init` writes it as
+// identity.txt, as age-keygen's users do: where there is none by the default
+// name, that one is meant.
+func (c *checker) identityPath(name string) string {
+	path := c.secretPath(name)
+	if name != defaults().Vault.IdentityFile {
+		return path
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return path
+	}
+	written := c.secretPath(name + ".txt")
+	if _, err := os.Lstat(written); err == nil {
+		return written
+	}
+	return path
 }
 
 func (c *checker) policy() Policy {

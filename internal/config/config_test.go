@@ -324,6 +324,17 @@ func TestLoadRelativeAndCredentials(t *testing.T) {
 		t.Errorf("path: got %s, want %s", c.Path, path)
 	}
 
+	// What `ingest init` wrote is found without being named.
+	if err := os.WriteFile(filepath.Join(dir, "identity.txt"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = config.Load(path); err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(dir, "identity.txt"); c.Vault.IdentityFile != want {
+		t.Errorf("the identity that init wrote: got %s, want %s", c.Vault.IdentityFile, want)
+	}
+
 	_, err = config.Load(filepath.Join(dir, "none.toml"))
 	var one *config.Error
 	if !errors.As(err, &one) || !strings.Contains(one.Hint, "ingest init") || !strings.Contains(one.File, "none.toml") {

@@ -79,7 +79,11 @@ func (s *Service) checkExpiry(r SetRequest, c vault.Client, now time.Time) error
 	if r.Expires.Before(s.today(now)) {
 		return usage("the expiry date %s is past", r.Expires.Format(time.DateOnly)).code(CodeDatePast)
 	}
-	if expires, _, _ := schedule.Expiry(r.issued(now), r.Expires, s.validityOf(c, r.Signer), s.policy); !expires.Equal(r.Expires) {
+	expires, _, note := schedule.Expiry(r.issued(now), r.Expires, s.validityOf(c, r.Signer), s.policy)
+	switch {
+	case note == schedule.NoteStatedPast:
+		return usage("the expiry date %s is not after the day the password was given", r.Expires.Format(time.DateOnly)).code(CodeDatePast)
+	case !expires.Equal(r.Expires):
 		return usage("the expiry date %s is further away than policy.max_validity allows", r.Expires.Format(time.DateOnly)).code(CodeDateFar)
 	}
 	return nil

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,8 +38,8 @@ func (p *pass) settle(ctx context.Context) error {
 			return err
 		}
 		r, err := p.settleGroup(ctx, g)
-		if err != nil {
-			return fmt.Errorf("settling what %s sent: %w", g.mailbox, err)
+		if err = p.unlessAlone(g.mailbox, err); err != nil {
+			return err
 		}
 		if r.accepted {
 			accepted[r.provider]++
@@ -324,10 +325,26 @@ func (p *pass) settleRefused(ctx context.Context, refused []refusedGroup, accept
 		} else {
 			err = p.reject(ctx, r.sub)
 		}
-		if err != nil {
-			return fmt.Errorf("settling what %s sent: %w", r.sub.Mailbox, err)
+		if err = p.unlessAlone(r.sub.Mailbox, err); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// unlessAlone is the error that ends the pass, nil where it concerns one
+// mailbox alone: a record that can't be is a fault of this program, and must
+// not keep all others waiting. The submission stays, and is tried again.
+func (p *pass) unlessAlone(mailbox string, err error) error {
+	if !errors.Is(err, vault.ErrInvalid) {
+		if err != nil {
+			err = fmt.Errorf("settling what %s sent: %w", mailbox, err)
+		}
+		return err
+	}
+	p.sum.Errors++
+	p.log.Error("a submission could not be settled; the others are", "event", "submission.stuck", "mailbox", mailbox, "err", err,
+		"hint", "a fault of the program: report it; until then enter the password with `ingest set "+mailbox+"`")
 	return nil
 }
 
@@ -351,6 +368,9 @@ func (p *pass) showPlans(ctx context.Context, groups []group) error {
 		for _, st := range p.plan(g, cred, client, listed) {
 			outcome := map[string]string{doProbe: OutcomeAccepted, doSupersede: OutcomeSuperseded,
 				doExtend: OutcomeExtended, doReview: OutcomeReview}[st.do]
+			if st.do == doExtend && cred.Current == 0 {
+				outcome, st.reason = OutcomeReview, ReviewNothingToDefer
+			}
 			p.tell(st.sub, outcome, st.reason, "")
 		}
 	}

@@ -2,8 +2,12 @@ package vault
 
 import "fmt"
 
-// Credential returns the credential of a (mailbox, login).
+// Credential returns the credential of a (mailbox, login). A login that is
+// not known yet, "", has none.
 func (tx *Tx) Credential(mailbox, login string) (Credential, bool, error) {
+	if login == "" {
+		return Credential{}, false, nil
+	}
 	key, err := join("cred", mailbox, login)
 	if err != nil {
 		return Credential{}, false, err
@@ -34,8 +38,12 @@ func (tx *Tx) CredentialsOf(mailbox string) ([]Credential, error) {
 	return all[Credential](tx, prefix+"\x00")
 }
 
-// Version returns version n of a credential.
+// Version returns version n of a credential. Version 0, the current one where
+// nothing is stored yet, is none.
 func (tx *Tx) Version(mailbox, login string, n int) (Version, bool, error) {
+	if n == 0 || login == "" {
+		return Version{}, false, nil
+	}
 	key, err := versionKey(mailbox, login, n)
 	if err != nil {
 		return Version{}, false, err
