@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"pectest":    {"pec"},
 	"web":        {"vault", "schedule"},
 	"ingest":     {"config", "inbox", "metrics", "notify", "pec", "probe", "provider", "schedule", "submission", "totp", "vault"},
+	"bench":      {},
 	"demo":       {"config", "ingest", "pec", "pectest", "vault", "web"},
 }
 

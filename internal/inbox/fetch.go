@@ -42,7 +42,8 @@ type item struct {
 	uid   uint32
 	meta  meta
 	flags []string
-	body  bool // the answer has a body, were it an empty one
+	body  bool              // the answer has a body, were it an empty one
+	parts map[string][]byte // MIME headers by section; empty: no such part
 	raw   []byte
 	over  bool // the body was larger than allowed, and thrown away
 }
@@ -84,23 +85,24 @@ func (s *Session) Headers(ctx context.Context, uids []uint32, fn func(Header) er
 // TooLarge set. missing and errors are as with Headers; an error in the middle
 // of a message is a *MessageError.
 func (s *Session) Fetch(ctx context.Context, uids []uint32, fn func(Message) error) (missing []uint32, err error) {
-	return s.bodies(ctx, uids, 0, fn)
+	return s.bodies(ctx, uids, 0, 0, fn)
 }
 
-// Peek is Fetch for the first n bytes of each message, however large it is.
-func (s *Session) Peek(ctx context.Context, uids []uint32, n int64, fn func(Message) error) (missing []uint32, err error) {
-	if n <= 0 {
+// Peek is Fetch for n bytes of each message from offset from on, however large
+// it is; fewer where the message ends before.
+func (s *Session) Peek(ctx context.Context, uids []uint32, from, n int64, fn func(Message) error) (missing []uint32, err error) {
+	if n <= 0 || from < 0 {
 		return nil, fmt.Errorf("fetching messages: nothing to peek at")
 	}
-	return s.bodies(ctx, uids, n, fn)
+	return s.bodies(ctx, uids, from, n, fn)
 }
 
-// bodies fetches messages whole (first = 0) or their first bytes.
-func (s *Session) bodies(ctx context.Context, uids []uint32, first int64, fn func(Message) error) (missing []uint32, err error) {
+// bodies fetches messages whole (n = 0) or n of their bytes.
+func (s *Session) bodies(ctx context.Context, uids []uint32, from, first int64, fn func(Message) error) (missing []uint32, err error) {
 	section := &imap.FetchItemBodySection{Peek: true}
 	limit := s.c.MaxMessage
 	if first > 0 {
-		section.Partial = &imap.SectionPartial{Offset: 0, Size: first}
+		section.Partial = &imap.SectionPartial{Offset: from, Size: first}
 		limit = first
 	}
 	opts := &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}}
@@ -127,7 +129,7 @@ func (s *Session) bodies(ctx context.Context, uids []uint32, first int64, fn fun
 			m := s.meta[it.uid]
 			return fn(Message{UID: it.uid, Size: m.size, InternalDate: m.date, Raw: it.raw, TooLarge: it.over})
 		}
-		lost, err := s.fetch(ctx, s.bodyBatches(wanted, first), opts, limit, first == 0, each)
+		lost, err := s.fetch(ctx, s.bodyBatches(wanted, from, first), opts, limit, first == 0, each)
 		return append(gone, lost...), err
 	})
 	if err != nil {
@@ -138,7 +140,7 @@ func (s *Session) bodies(ctx context.Context, uids []uint32, first int64, fn fun
 
 // bodyBatches cuts uids so that a batch is neither many messages nor many
 // bytes.
-func (s *Session) bodyBatches(uids []uint32, first int64) []batch {
+func (s *Session) bodyBatches(uids []uint32, from, first int64) []batch {
 	var (
 		batches []batch
 		b       batch
@@ -147,7 +149,7 @@ func (s *Session) bodyBatches(uids []uint32, first int64) []batch {
 	for _, uid := range uids {
 		size := s.meta[uid].size
 		if first > 0 {
-			size = min(size, first)
+			size = min(max(size-from, 0), first)
 		}
 		if len(b.uids) > 0 && (len(b.uids) == bodyBatch || bytes+size > bodyBytes) {
 			batches = append(batches, b)
@@ -362,6 +364,10 @@ func readItem(msg *imapclient.FetchMessageData, limit int64) (item, error) {
 				it.flags = append(it.flags, string(f))
 			}
 		case imapclient.FetchItemDataBodySection:
+			mime := d.Section != nil && d.Section.Specifier == imap.PartSpecifierMIME
+			if mime {
+				it.part(d.Section.Part, nil)
+			}
 			if d.Literal == nil {
 				continue
 			}
@@ -384,9 +390,22 @@ func readItem(msg *imapclient.FetchMessageData, limit int64) (item, error) {
 			if err != nil || n != size {
 				return it, &MessageError{UID: it.uid, Err: errors.Join(ErrNetwork, err)}
 			}
-			it.raw = raw
+			if mime {
+				it.part(d.Section.Part, raw)
+			} else {
+				it.raw = raw
+			}
 		}
 	}
+}
+
+// part notes the MIME header of a part.
+func (it *item) part(section []int, head []byte) {
+	if it.parts == nil {
+		it.parts = map[string][]byte{}
+	}
+	it.body = true
+	it.parts[sectionName(section)] = head
 }
 
 func uidSet(uids []uint32) imap.UIDSet {

@@ -138,7 +138,7 @@ func TestReading(t *testing.T) {
 		}
 	}
 
-	missing, err = s.Peek(t.Context(), all[100:], 1000, func(m inbox.Message) error {
+	missing, err = s.Peek(t.Context(), all[100:], 0, 1000, func(m inbox.Message) error {
 		if !bytes.Equal(m.Raw, sent[m.UID][:1000]) {
 			t.Errorf("peek at %d: got %d bytes, want the first 1000", m.UID, len(m.Raw))
 		}

@@ -60,6 +60,20 @@ func (p *pass) commitJudged(ctx context.Context, batch []judged) error {
 	return nil
 }
 
+// leavesTrace tells whether the first commit of a message that was not
+// downloaded writes anything.
+func (p *pass) leavesTrace(j *judged) bool {
+	if j.id != "" || p.holes[j.at.UID] {
+		return true
+	}
+	if j.reason == pec.ReasonReceipt || j.skipped != "" {
+		return false
+	}
+	_, listed := p.clients.client(j.claimed.Sender)
+	_, writes := p.clients.byEmail[strings.ToLower(j.claimed.Sender)]
+	return listed || writes
+}
+
 // dropLetters gives up the letters of a message that is too large for one
 // transaction with them: it stays in the inbox to be read there.
 func dropLetters(j *judged) (dropped bool) {
@@ -73,8 +87,10 @@ func dropLetters(j *judged) (dropped bool) {
 // commitOne writes one judged message; fresh is false when its identifier
 // was known, in which case nothing but its place is kept.
 func (p *pass) commitOne(tx *vault.Tx, j *judged) (fresh bool, err error) {
-	if err := tx.DeleteHole(j.at.Folder, j.at.UID); err != nil {
-		return false, err
+	if p.holes[j.at.UID] {
+		if err := tx.DeleteHole(j.at.Folder, j.at.UID); err != nil {
+			return false, err
+		}
 	}
 	if j.id == "" {
 		return true, p.commitRefused(tx, j)
@@ -110,7 +126,7 @@ func (p *pass) commitSubmission(tx *vault.Tx, sub vault.Submission, letter vault
 // commitRefused keeps a record of an envelope that claims to come from a
 // client and is not what it claims; other mail leaves no trace.
 func (p *pass) commitRefused(tx *vault.Tx, j *judged) error {
-	if j.reason == pec.ReasonReceipt {
+	if j.reason == pec.ReasonReceipt || j.skipped != "" {
 		return nil
 	}
 	if err := p.askForPEC(tx, j); err != nil {
@@ -185,6 +201,10 @@ func (p *pass) report(ctx context.Context, j judged) {
 	case j.reason == pec.ReasonReceipt:
 		p.sum.Receipts++
 		log.Debug("receipt")
+	case j.skipped != "":
+		p.sum.Ignored++
+		o.Find, o.Why = submission.None, j.skipped
+		log.Debug("envelope left alone", "why", j.skipped)
 	case j.reason != "":
 		p.sum.Ignored++
 		p.reportRefused(j, log)

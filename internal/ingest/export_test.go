@@ -26,3 +26,9 @@ var NextTry = nextTry
 
 // AfterReceipt is afterReceipt.
 var AfterReceipt = afterReceipt
+
+// ReadWhole makes a pass download large messages without looking into them.
+func ReadWhole(o PassOptions) PassOptions {
+	o.whole = true
+	return o
+}

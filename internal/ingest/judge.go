@@ -30,15 +30,19 @@ type judged struct {
 	id       string // the PEC identifier, certified messages only
 	subject  string // masked
 
-	replay  bool // the identifier was seen before
-	mine    bool // claims to be the receipt of one of our messages
-	same    bool // …in this very message: an interrupted pass comes by again
+	skipped string // why an envelope was not downloaded; "" if it was
+	replay  bool   // the identifier was seen before
+	mine    bool   // claims to be the receipt of one of our messages
+	same    bool   // …in this very message: an interrupted pass comes by again
 	subs    []vault.Submission
-	reviews []vault.Review // parallel to subs; zero where none is opened at once
+	reviews []vault.Review    // parallel to subs; zero where none is opened at once
+	held    [][]secret.Secret // parallel to subs: the candidates in clear
+	faults  int               // passwords that could not be sealed
 }
 
 // judge reads one message: is it certified, does it carry a password, whose.
-// It seals what it finds; the clear text stays only in p.held.
+// It seals what it finds; the clear text stays only in held. It may run beside
+// others of its kind.
 func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judged {
 	j := judged{at: locationOf(p, m.UID, pec.MessageID(h.Raw)), received: m.InternalDate}
 	if m.TooLarge {
@@ -219,9 +223,10 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 				sub.Login = login
 			}
 		}
-		if err := p.sealCandidates(&sub, sh.candidates); err != nil {
+		held, err := p.sealCandidates(&sub, sh.candidates)
+		if err != nil {
 			p.log.Error("a password could not be sealed", "event", "vault.seal_failed", "uid", j.at.UID, "err", err)
-			p.sum.Errors++
+			j.faults++
 			continue
 		}
 		review, err := p.letterOf(sub, msg, found, maxLetter/len(shares))
@@ -233,6 +238,7 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 				"hint", "they are in the inbox")
 		}
 		j.subs = append(j.subs, sub)
+		j.held = append(j.held, held)
 		j.reviews = append(j.reviews, review)
 	}
 	if len(j.subs) == 0 {
@@ -269,7 +275,8 @@ const maxShares = 10
 // maxCandidates is how many are kept for a person to choose from.
 const maxCandidates = 20
 
-func (p *pass) sealCandidates(sub *vault.Submission, cands []submission.Candidate) error {
+// sealCandidates puts the sealed candidates into sub and returns them in clear.
+func (p *pass) sealCandidates(sub *vault.Submission, cands []submission.Candidate) ([]secret.Secret, error) {
 	var held []secret.Secret
 	if len(cands) > maxCandidates {
 		cands = cands[:maxCandidates]
@@ -278,13 +285,12 @@ func (p *pass) sealCandidates(sub *vault.Submission, cands []submission.Candidat
 		label := vault.Label{Mailbox: sub.Mailbox, Login: sub.Login, Source: sub.ID}
 		sealed, err := p.vault.Seal(label, c.Secret)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sub.Candidates = append(sub.Candidates, vault.Candidate{Where: c.Where, Length: runeLen(c.Secret), Score: c.Score, Sealed: sealed, Label: label})
 		held = append(held, c.Secret)
 	}
-	p.held[sub.ID] = held
-	return nil
+	return held, nil
 }
 
 func runeLen(s secret.Secret) int {

@@ -30,6 +30,7 @@ type PassOptions struct {
 	// for another reason than the password is tried before its hour is over.
 	Asked bool
 
+	whole   bool           // large messages are downloaded at once; for tests
 	session *inbox.Session // of the daemon, which keeps it; nil: the pass opens its own
 }
 
@@ -57,8 +58,9 @@ type pass struct {
 	sess    *inbox.Session
 	box     inbox.Mailbox
 	clients *roster
-	folder  string    // read instead of the inbox; see reread.go
-	from    time.Time // first day looked at; zero: no limit
+	folder  string          // read instead of the inbox; see reread.go
+	from    time.Time       // first day looked at; zero: no limit
+	holes   map[uint32]bool // messages of this scan that could not be read earlier
 	sum     Summary
 
 	rereadFrom time.Time
@@ -157,9 +159,13 @@ func (p *pass) observe(o Observation) {
 
 func (p *pass) wipe() {
 	for _, secrets := range p.held {
-		for _, s := range secrets {
-			s.Wipe()
-		}
+		wipeAll(secrets)
+	}
+}
+
+func wipeAll(secrets []secret.Secret) {
+	for _, s := range secrets {
+		s.Wipe()
 	}
 }
 

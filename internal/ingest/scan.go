@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"pec-ingest/internal/inbox"
-	"pec-ingest/internal/pec"
 	"pec-ingest/internal/vault"
 )
 
 const (
 	headerBatch = 500 // messages whose headers are asked for at once
-	commitBatch = 15  // judged messages a transaction; some 7 keys each, of 128
+	commitBatch = 15  // messages known by their header a transaction
+	commitKeys  = 110 // keys that a transaction of judged messages is filled up to, of 128
 
 	holeTries = 6 // how often an unreadable message is asked for again
 )
@@ -48,6 +48,10 @@ func (p *pass) scan(ctx context.Context) error {
 		return err
 	}
 	uids = append(holes, uids...)
+	p.holes = map[uint32]bool{}
+	for _, uid := range holes {
+		p.holes[uid] = true
+	}
 
 	total := len(uids)
 	for done := 0; done < total; {
@@ -134,7 +138,7 @@ func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
 // scanBatch looks at the header fields of some messages, downloads those that
 // can matter, judges and commits them.
 func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
-	var fetch, receipts []uint32
+	var small, large, receipts []uint32
 	headers := map[uint32]inbox.Header{}
 	var skipped []judged
 	missing, err := p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
@@ -160,38 +164,26 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 			receipts = append(receipts, uid)
 		case skip:
 			skipped = append(skipped, j)
+		case !p.opts.whole && h.Size > wholeUpTo && h.Size <= p.cfg.Inbox.MaxMessage:
+			large = append(large, uid)
 		default:
-			fetch = append(fetch, uid)
+			small = append(small, uid)
 		}
 	}
 	if err := p.commitAll(ctx, skipped); err != nil {
 		return err
 	}
-
-	var batch []judged
-	flush := func() error {
-		defer func() { batch = batch[:0] }()
-		return p.commitJudged(ctx, batch)
-	}
-	gone, err := p.getAll(ctx, fetch, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
-		gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
-			answered(m.UID)
-			batch = append(batch, p.judge(ctx, headers[m.UID], m))
-			if len(batch) < commitBatch {
-				return nil
-			}
-			return flush()
-		})
-		// What was read is judged and kept even when the connection then broke.
-		if ferr := flush(); ferr != nil {
-			return gone, ferr
-		}
-		return gone, err
-	})
+	gone, err := p.readWhole(ctx, small, headers)
 	if err != nil {
 		return p.inboxError(err)
 	}
 	missing = append(missing, gone...)
+	for part := range slices.Chunk(large, siftBatch) {
+		if gone, err = p.readLarge(ctx, part, headers); err != nil {
+			return p.inboxError(err)
+		}
+		missing = append(missing, gone...)
+	}
 	if len(receipts) > 0 {
 		if gone, err = p.readReceipts(ctx, receipts, headers); err != nil {
 			return p.inboxError(err)
@@ -201,55 +193,81 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 	return p.noteMissing(ctx, missing)
 }
 
-// commitAll commits many judged messages, a batch a transaction.
+// readWhole downloads, judges and commits messages.
+func (p *pass) readWhole(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
+	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+		return p.judgeAll(ctx, headers, func(next func(inbox.Message) error) ([]uint32, error) {
+			return p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
+				answered(m.UID)
+				return next(m)
+			})
+		})
+	})
+}
+
+// readLarge looks into large envelopes and reads those that can matter.
+func (p *pass) readLarge(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
+	whole, begun, none, missing, err := p.sift(ctx, uids, headers)
+	if err != nil {
+		return missing, err
+	}
+	if err := p.commitAll(ctx, none); err != nil {
+		return missing, err
+	}
+	odd, gone, err := p.readRest(ctx, begun, headers)
+	missing = append(missing, gone...)
+	if err != nil {
+		return missing, err
+	}
+	gone, err = p.readWhole(ctx, append(whole, odd...), headers)
+	return append(missing, gone...), err
+}
+
+// readRest downloads what follows the beginnings that are known. odd are
+// messages whose length is not what the server says: they are read whole.
+func (p *pass) readRest(ctx context.Context, begun []looked, headers map[uint32]inbox.Header) (odd, missing []uint32, err error) {
+	if len(begun) == 0 {
+		return nil, nil, nil
+	}
+	known := map[uint32]looked{}
+	uids := make([]uint32, 0, len(begun))
+	for _, m := range begun {
+		known[m.uid] = m
+		uids = append(uids, m.uid)
+	}
+	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+		return p.judgeAll(ctx, headers, func(next func(inbox.Message) error) ([]uint32, error) {
+			return p.sess.Peek(ctx, uids, firstLook, restUpTo, func(m inbox.Message) error {
+				answered(m.UID)
+				m.Raw = append(known[m.UID].first, m.Raw...)
+				if int64(len(m.Raw)) != m.Size {
+					odd = append(odd, m.UID)
+					return nil
+				}
+				return next(m)
+			})
+		})
+	})
+	return odd, missing, err
+}
+
+// commitAll commits many judged messages, a batch a transaction. What leaves
+// no trace needs none.
 func (p *pass) commitAll(ctx context.Context, all []judged) error {
-	for part := range slices.Chunk(all, commitBatch) {
+	var kept []judged
+	for _, j := range all {
+		if p.leavesTrace(&j) {
+			kept = append(kept, j)
+		} else {
+			p.report(ctx, j)
+		}
+	}
+	for part := range slices.Chunk(kept, commitBatch) {
 		if err := p.commitJudged(ctx, part); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// triage tells from the header fields whether a message must be downloaded.
-// They are not signed, so all they may say is "skip": a message that claims
-// to be a receipt or ordinary mail is no submission whatever else it holds.
-func (p *pass) triage(ctx context.Context, h inbox.Header) (j judged, skip bool, err error) {
-	j = judged{at: locationOf(p, h.UID, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw)}
-	kind := pec.Triage(h.Raw)
-	switch {
-	case kind.IsReceipt():
-		j.kind, j.reason = kind, pec.ReasonReceipt
-		j.mine, err = p.ours(ctx, j.claimed)
-		return j, true, err
-	case kind == pec.KindAnomaly:
-		j.kind, j.reason = kind, pec.ReasonAnomaly
-		return j, true, nil
-	case kind == pec.KindOrdinary, kind == pec.KindREM:
-		j.kind, j.reason = kind, pec.ReasonNotPEC
-		return j, true, nil
-	}
-	if j.at.MessageID == "" {
-		return j, false, nil
-	}
-	known, same, err := p.known(ctx, j.at)
-	if err != nil || !known {
-		return j, false, err
-	}
-	j.kind, j.id, j.replay, j.same = kind, j.at.MessageID, true, same
-	return j, true, nil
-}
-
-// known tells whether a PEC identifier was judged before, and whether that
-// was this very message at this very place.
-func (p *pass) known(ctx context.Context, at vault.Location) (known, same bool, err error) {
-	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		seen, ok, err := tx.Seen(at.MessageID)
-		known = ok
-		same = ok && seen.UIDValidity == at.UIDValidity && seen.UID == at.UID
-		return err
-	})
-	return known, same, err
 }
 
 func locationOf(p *pass, uid uint32, messageID string) vault.Location {

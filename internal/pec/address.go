@@ -84,10 +84,10 @@ func isAddress(s string) bool {
 		!strings.ContainsAny(s, " \t\r\n\x00\"(),:;<>[]\\")
 }
 
-// mailboxOf lower-cases an address that a client of the studio may have, and
+// MailboxOf lower-cases an address that a client of the studio may have, and
 // returns "" for every other: [a-z0-9._+-]+@ and a domain of letters, digits,
 // hyphens and dots.
-func mailboxOf(addr string) string {
+func MailboxOf(addr string) string {
 	addr = asciiLowerString(addr)
 	local, domain, ok := strings.Cut(addr, "@")
 	if !ok || local == "" {

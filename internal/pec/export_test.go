@@ -90,11 +90,10 @@ func Restricted(pin string, domains ...string) *Trust {
 	return t
 }
 
-// ToDER, SingleAddress, MailboxOf, BareID for tables and fuzzing.
+// ToDER, SingleAddress, BareID for tables and fuzzing.
 var (
 	ToDER         = toDER
 	SingleAddress = singleAddress
-	MailboxOf     = mailboxOf
 	BareID        = bareID
 )
 

@@ -312,7 +312,7 @@ func (e *examination) message(kind Kind) *Message {
 	}
 	return &Message{
 		Kind: kind, ID: d.id, MsgID: d.msgid,
-		Sender: d.sender, Mailbox: mailboxOf(d.sender), Recipients: d.recipients,
+		Sender: d.sender, Mailbox: MailboxOf(d.sender), Recipients: d.recipients,
 		ReplyTo: d.replyTo, Subject: d.subject,
 		SentAt: d.sentAt, Zone: d.zone, Provider: d.provider,
 		ReceiptType: d.receipt, Delivery: d.delivery, TakenInCharge: d.taken,

@@ -123,7 +123,11 @@ func (l *letter) addText(p part, s string, file bool, n int) {
 
 // find is Find without the message type.
 func find(original []byte, subject, sender string, sent time.Time, loc *time.Location) *Result {
-	l := open(original, subject, sender)
+	return open(original, subject, sender).read(sender, sent, loc)
+}
+
+// read is the reading of an opened letter.
+func (l *letter) read(sender string, sent time.Time, loc *time.Location) *Result {
 	r := &Result{State: None, Mailbox: sender}
 	r.note(l.notes...)
 	if l.images > 0 {

@@ -1,0 +1,256 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/pec"
+	"pec-ingest/internal/submission"
+	"pec-ingest/internal/vault"
+)
+
+// What a message costs before it is known to be of no interest. A submission
+// is small and is taken whole at once; what is larger shows its text in its
+// first kilobytes, and its documents behind.
+const (
+	wholeUpTo   = 24 << 10  // larger envelopes are first looked into:
+	firstLook   = 16 << 10  // so far, and where their text goes on,
+	secondLook  = 128 << 10 // so far
+	restUpTo    = 256 << 10 // up to this size what is known is not asked for again
+	siftBatch   = 64        // messages whose beginnings are held at once
+	skippedNote = "not downloaded: its text is about something else"
+)
+
+// triage tells from the header fields whether a message must be looked at.
+// They are not signed, so all they may say is "skip": a message that claims
+// to be a receipt or ordinary mail is no submission whatever else it holds.
+func (p *pass) triage(ctx context.Context, h inbox.Header) (j judged, skip bool, err error) {
+	j = judged{at: locationOf(p, h.UID, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw)}
+	kind := pec.Triage(h.Raw)
+	switch {
+	case kind.IsReceipt():
+		j.kind, j.reason = kind, pec.ReasonReceipt
+		j.mine, err = p.ours(ctx, j.claimed)
+		return j, true, err
+	case kind == pec.KindAnomaly:
+		j.kind, j.reason = kind, pec.ReasonAnomaly
+		return j, true, nil
+	case kind == pec.KindOrdinary, kind == pec.KindREM:
+		j.kind, j.reason = kind, pec.ReasonNotPEC
+		return j, true, nil
+	}
+	if j.at.MessageID != "" {
+		known, same, err := p.known(ctx, j.at)
+		if err != nil {
+			return j, false, err
+		}
+		if known {
+			j.kind, j.id, j.replay, j.same = kind, j.at.MessageID, true, same
+			return j, true, nil
+		}
+	}
+	if kind == pec.KindEnvelope && p.ignoredSender(j.claimed) {
+		j.kind, j.skipped = kind, "not downloaded: its sender is no client"
+		return j, true, nil
+	}
+	return j, false, nil
+}
+
+// ignoredSender tells whether an envelope names, in the way of RFC 6109
+// §3.1.5, a sender whose letters are ignored whatever they hold.
+func (p *pass) ignoredSender(c pec.Claimed) bool {
+	if p.cfg.Policy.Unlisted != "ignore" {
+		return false
+	}
+	mailbox := pec.MailboxOf(c.Sender)
+	from := strings.ToLower(c.From)
+	if mailbox == "" || !strings.Contains(from, "per conto di: "+mailbox) && !strings.Contains(from, "per conto di:"+mailbox) {
+		return false
+	}
+	return len(p.clients.serves(mailbox)) == 0
+}
+
+// looked is the beginning of one message.
+type looked struct {
+	uid   uint32
+	size  int64
+	at    time.Time
+	first []byte
+}
+
+// sift looks into large envelopes and sorts out those that are surely no
+// submission. whole are those to be downloaded; of begun the beginning is
+// known, and the rest worth asking for.
+func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (whole []uint32, begun []looked, none []judged, missing []uint32, err error) {
+	unclear, missing, err := p.look(ctx, lookedAt(uids), firstLook)
+	if err != nil {
+		return nil, nil, nil, missing, err
+	}
+	var longer []looked
+	useless, unclear, lost, err := p.sortOut(ctx, unclear, headers)
+	missing = append(missing, lost...)
+	if err != nil {
+		return nil, nil, nil, missing, err
+	}
+	for _, m := range unclear {
+		if m.size > restUpTo {
+			longer = append(longer, m)
+		} else {
+			begun = append(begun, m)
+		}
+	}
+	if len(longer) > 0 {
+		longer, lost, err = p.look(ctx, longer, secondLook)
+		missing = append(missing, lost...)
+		if err != nil {
+			return nil, nil, nil, missing, err
+		}
+		more, rest, lost, err := p.sortOut(ctx, longer, headers)
+		missing = append(missing, lost...)
+		if err != nil {
+			return nil, nil, nil, missing, err
+		}
+		useless = append(useless, more...)
+		for _, m := range rest {
+			whole = append(whole, m.uid)
+		}
+	}
+	for _, m := range useless {
+		h := headers[m.uid]
+		none = append(none, judged{at: locationOf(p, m.uid, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw),
+			kind: pec.KindEnvelope, skipped: skippedNote})
+	}
+	return whole, begun, none, missing, nil
+}
+
+func lookedAt(uids []uint32) []looked {
+	list := make([]looked, len(uids))
+	for i, uid := range uids {
+		list[i].uid = uid
+	}
+	return list
+}
+
+// look reads messages up to byte upTo, from where their beginnings end.
+func (p *pass) look(ctx context.Context, list []looked, upTo int64) (got []looked, missing []uint32, err error) {
+	if len(list) == 0 {
+		return nil, nil, nil
+	}
+	from := int64(len(list[0].first)) // the same for all
+	known := make(map[uint32][]byte, len(list))
+	uids := make([]uint32, len(list))
+	for i, m := range list {
+		uids[i], known[m.uid] = m.uid, m.first
+	}
+	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+		return p.sess.Peek(ctx, uids, from, upTo-from, func(m inbox.Message) error {
+			answered(m.UID)
+			got = append(got, looked{m.UID, m.Size, m.InternalDate, append(known[m.UID], m.Raw...)})
+			return nil
+		})
+	})
+	return got, missing, err
+}
+
+// sortOut separates what is surely no submission.
+func (p *pass) sortOut(ctx context.Context, list []looked, headers map[uint32]inbox.Header) (useless, unclear []looked, missing []uint32, err error) {
+	outlines := map[uint32]*submission.Outline{}
+	by := map[string][]uint32{} // by the parts to be asked for
+	sections := map[string][][]int{}
+	for _, m := range list {
+		o, at, ok := outline(m, headers[m.uid])
+		if !ok {
+			continue
+		}
+		key := fmt.Sprint(at)
+		outlines[m.uid] = o
+		by[key] = append(by[key], m.uid)
+		sections[key] = at
+	}
+	sure := map[uint32]bool{}
+	for _, key := range slices.Sorted(maps.Keys(by)) {
+		at := sections[key]
+		if len(at) == 0 { // nothing stands behind what was seen
+			for _, uid := range by[key] {
+				sure[uid] = true
+			}
+			continue
+		}
+		gone, err := p.getAll(ctx, by[key], func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+			return p.sess.PartHeads(ctx, uids, at, func(uid uint32, heads [][]byte, over bool) error {
+				answered(uid)
+				sure[uid] = !over && outlines[uid].Harmless(heads)
+				return nil
+			})
+		})
+		missing = append(missing, gone...)
+		if err != nil {
+			return nil, nil, missing, err
+		}
+	}
+	for _, m := range list {
+		switch {
+		case slices.Contains(missing, m.uid):
+		case sure[m.uid]:
+			useless = append(useless, m)
+		default:
+			unclear = append(unclear, m)
+		}
+	}
+	return useless, unclear, missing, nil
+}
+
+// outline reads the beginning of an envelope. ok tells that nothing of it is a
+// submission; sections are the parts of which that is still to be shown.
+func outline(m looked, h inbox.Header) (o *submission.Outline, sections [][]int, ok bool) {
+	g, ok := pec.Glimpse(m.first)
+	if !ok {
+		return nil, nil, false
+	}
+	if o, ok = submission.NewOutline(g.Original); !ok {
+		return nil, nil, false
+	}
+	// The certified subject and sender, or what the envelope says they are.
+	c := pec.ClaimedOf(h.Raw)
+	subject, mailbox := g.Subject, pec.MailboxOf(g.Sender)
+	if g.Sender == "" {
+		subject, mailbox = bareSubject(c.Subject), pec.MailboxOf(c.Sender)
+	}
+	if mailbox == "" || !o.Useless(subject, mailbox, m.at) {
+		return nil, nil, false
+	}
+	if g.Sender == "" && !o.Useless("", mailbox, m.at) { // the letter's own subject
+		return nil, nil, false
+	}
+	for _, part := range o.Unseen() {
+		sections = append(sections, append(slices.Clone(g.Section), part...))
+	}
+	return o, sections, true
+}
+
+// bareSubject takes off what the provider puts before the client's subject.
+// RFC 6109 §3.1.5.
+func bareSubject(s string) string {
+	const prefix = "POSTA CERTIFICATA:"
+	if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+		s = s[len(prefix):]
+	}
+	return strings.TrimSpace(s)
+}
+
+// known tells whether a PEC identifier was judged before, and whether that
+// was this very message at this very place.
+func (p *pass) known(ctx context.Context, at vault.Location) (known, same bool, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		seen, ok, err := tx.Seen(at.MessageID)
+		known = ok
+		same = ok && seen.UIDValidity == at.UIDValidity && seen.UID == at.UID
+		return err
+	})
+	return known, same, err
+}
