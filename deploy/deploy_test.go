@@ -90,6 +90,7 @@ func TestUnitSettings(t *testing.T) {
 		"ExecStart=/usr/bin/ingest --log-format journal run", "MemorySwapMax=0", "LimitCORE=0",
 		"LoadCredential=identity.txt:/etc/pec-ingest/private/identity.txt",
 		"LoadCredential=inbox-password:/etc/pec-ingest/private/inbox-password",
+		"LoadCredential=otp-identity.txt:/etc/pec-ingest/private/otp-identity.txt",
 	} {
 		if !strings.Contains(string(b), "\n"+line+"\n") {
 			t.Errorf("the unit has no line %q", line)

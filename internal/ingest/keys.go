@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,20 +39,29 @@ func readIdentity(cfg *config.Config, k keyFiles, ask Asker) ([]byte, error) {
 	if k.identity == "" {
 		return nil, nil
 	}
+	b, err := readIdentityFile(cfg, k)
+	if err != nil || !vault.IdentityLocked(b) {
+		return b, err
+	}
+	defer clear(b)
+	return unlockIdentity(cfg, k, b, ask)
+}
+
+// readIdentityFile reads the file as it is, protected or not.
+func readIdentityFile(cfg *config.Config, k keyFiles) ([]byte, error) {
 	b, err := config.ReadPrivateFile(k.identity)
-	switch {
-	case err != nil:
+	if err == nil && len(bytes.TrimSpace(b)) == 0 {
+		err = fmt.Errorf("reading %s: %w", k.identity, config.ErrEmptySecret)
+	}
+	if err != nil {
 		e := fileError(cfg, k.section+".identity_file", k.identity, err)
 		e.Class = NoVault
 		if errors.Is(err, fs.ErrNotExist) {
 			e.Hint += fmt.Sprintf(`; or set %s.identity_file = "" to run without`, k.section)
 		}
 		return nil, e
-	case !vault.IdentityLocked(b):
-		return b, nil
 	}
-	defer clear(b)
-	return unlockIdentity(cfg, k, b, ask)
+	return b, nil
 }
 
 func unlockIdentity(cfg *config.Config, k keyFiles, locked []byte, ask Asker) ([]byte, error) {
@@ -103,14 +113,18 @@ var ErrNobodyToAsk = errors.New("ingest: nobody can be asked")
 // it is missing, also where it was looked for. key is the one that names it.
 func fileError(cfg *config.Config, key, path string, err error) *Error {
 	e := &Error{Msg: "reading " + key, Err: err}
+	dir, name := filepath.Dir(cfg.Path), filepath.Base(path)
+	private := filepath.Join(dir, config.PrivateFolder)
 	switch {
+	case errors.Is(err, config.ErrEmptySecret) && config.InCredentials(path):
+		// The package's unit has an empty default for each.
+		return e.hint("systemd gives an empty credential where the file of LoadCredential=%s is missing: write it with `install -m 0600 /dev/stdin %s`, then restart the service",
+			name, filepath.Join(private, name))
 	case errors.Is(err, config.ErrEmptySecret):
-		return e.hint("write the password into it, one line: install -m 0600 /dev/stdin %s", path)
+		return e.hint("write it, one line: `install -m 0600 /dev/stdin %s`", path)
 	case !errors.Is(err, fs.ErrNotExist):
 		return e.hint("nobody but the service's account may read it: mode 0600, in a folder with mode 0700")
 	}
-	dir, name := filepath.Dir(cfg.Path), filepath.Base(path)
-	private := filepath.Join(dir, config.PrivateFolder)
 	if where := filepath.Dir(path); where != dir && where != private {
 		return e.hint("write it there, in a folder with mode 0700: `install -m 0600 /dev/stdin %s`", path)
 	}

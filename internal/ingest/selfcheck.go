@@ -70,10 +70,9 @@ func checkIdentity(cfg *config.Config) CheckLine {
 	if k.identity == "" {
 		return CheckLine{"identity", LevelWarning, "none: passwords are accepted but can't be handed out or tried again", "set vault.identity_file"}
 	}
-	b, err := config.ReadPrivateFile(k.identity)
+	b, err := readIdentityFile(cfg, k)
 	if err != nil {
-		err := fileError(cfg, "vault.identity_file", k.identity, err)
-		return CheckLine{"identity", LevelError, err.Error(), err.Hint}
+		return CheckLine{"identity", LevelError, err.Error(), HintOf(err)}
 	}
 	locked := vault.IdentityLocked(b)
 	clear(b)
