@@ -14,7 +14,7 @@ const module = "pec-ingest/internal/"
 // lie below it: every package handles secrets or foreign text.
 var mayImport = map[string][]string{
 	"pec": {}, "inbox": {}, "probe": {}, "provider": {}, "vault": {}, "schedule": {}, "notify": {}, "config": {},
-	"secret": {}, "safetext": {}, "servertest": {}, "clidoc": {}, "metrics": {}, "quietlog": {}, "totp": {},
+	"secret": {}, "safetext": {}, "servertest": {}, "clidoc": {}, "metrics": {}, "quietlog": {}, "totp": {}, "quickget": {},
 	"submission": {"pec"},
 	"pectest":    {"pec"},
 	"web":        {"vault", "schedule"},

@@ -82,6 +82,9 @@ RFC 3339, days are 00:00 UTC, ` + "`0001-01-01T00:00:00Z`" + ` is none. What a c
 finished when the caller hangs up. Answers that hold a secret are not kept and
 not logged.
 
+To ` + "`get`" + ` with ` + "`Accept: text/plain`" + ` the answer is the password alone and a newline,
+as text/plain; refusals are JSON as always.
+
 This file is made by ` + "`go test ./cmd/ingest -run TestAPIDoc -update`" + `.
 
 `

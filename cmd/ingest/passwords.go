@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/quickget"
 	"pec-ingest/internal/secret"
 )
 
@@ -76,6 +77,9 @@ func (c *getCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 	}
+	if body := quickget.Refusal(); body != nil {
+		return refused(body)
+	}
 	return env.with(ingest.Reading, func(s backend) error {
 		p, err := s.Get(ctx, actor(), c.Mailbox, c.Login, time.Now())
 		if err != nil {
@@ -86,7 +90,7 @@ func (c *getCmd) Run(ctx context.Context, env *environment) error {
 			return printJSON(env.stdout, map[string]any{"mailbox": p.Mailbox, "login": p.Login, "version": p.Version,
 				"state": p.State, "expires_at": p.ExpiresAt.Format(time.DateOnly), "password": p.Secret.RevealString()})
 		}
-		line := append(bytes.Clone(p.Secret.Reveal()), '\n')
+		line := getOut{Secret: p.Secret.Reveal()}.Plain()
 		defer clear(line)
 		_, err = env.stdout.Write(line)
 		return err

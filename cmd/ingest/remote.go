@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,16 @@ func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out,
 		err = &ingest.Error{Msg: "the running service", Err: err, Hint: "did it stop just now? `systemctl status pec-ingest`"}
 	}
 	return out, err
+}
+
+// refused is the error of a refusal that the service has written.
+func refused(body []byte) error {
+	p := &web.Problem{}
+	if json.Unmarshal(body, p) != nil || p.Class == "" {
+		return &ingest.Error{Msg: "the running service's answer is not understood",
+			Hint: "command and service are of different versions: restart the service"}
+	}
+	return errorOf(p)
 }
 
 func errorOf(p *web.Problem) error {

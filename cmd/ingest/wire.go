@@ -34,6 +34,13 @@ type getOut struct {
 // Wipe implements what the server calls when the answer has been written.
 func (g getOut) Wipe() { clear(g.Secret) }
 
+// Plain is the password alone, on one line: what `get` prints, and what the
+// server answers to those who accept text only.
+func (g getOut) Plain() []byte {
+	line := make([]byte, 0, len(g.Secret)+1)
+	return append(append(line, g.Secret...), '\n')
+}
+
 type profileIn struct {
 	Mailbox string   `json:"mailbox"`
 	Login   string   `json:"login"`

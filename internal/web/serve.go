@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 )
 
@@ -43,7 +44,11 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		s.answer(w, http.StatusUnprocessableEntity, s.problem(err))
 		return
 	}
-	s.answer(w, http.StatusOK, result)
+	if p, ok := result.(plain); ok && r.Header.Get("Accept") == plainType {
+		s.answerPlain(w, p.Plain())
+	} else {
+		s.answer(w, http.StatusOK, result)
+	}
 	if secret, ok := result.(wiper); ok {
 		secret.Wipe()
 	}
@@ -112,6 +117,21 @@ func (s *Server) answer(w http.ResponseWriter, status int, v any) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(b)
+}
+
+// plainType is what a caller accepts who wants the one thing asked for and no
+// JSON around it.
+const plainType = "text/plain"
+
+// answerPlain writes and clears a text.
+func (s *Server) answerPlain(w http.ResponseWriter, text []byte) {
+	defer clear(text)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	h := w.Header()
+	h.Set("Content-Type", plainType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text)
 }
 
 // refuse answers a caller without the right, and tells about it.

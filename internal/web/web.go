@@ -50,6 +50,10 @@ type Endpoint struct {
 // wiper is an answer that holds a secret.
 type wiper interface{ Wipe() }
 
+// plain is an answer that can also be given as text, for Accept: text/plain.
+// The server clears what Plain returns.
+type plain interface{ Plain() []byte }
+
 // Problem is a failure as it goes over the socket. It holds no secret.
 type Problem struct {
 	Class string `json:"class"`

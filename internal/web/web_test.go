@@ -504,3 +504,47 @@ func TestCloseWaits(t *testing.T) {
 		t.Errorf("closing: %v", err)
 	}
 }
+
+type spoken struct{}
+
+func (spoken) Plain() []byte { return []byte("word\n") }
+
+// Who accepts text only gets what the endpoint has as text, and failures as
+// everybody does.
+func TestPlainAnswer(t *testing.T) {
+	t.Parallel()
+	f := listen(t, web.Options{Endpoints: append(endpoints(), web.Endpoint{Name: "say", Right: web.RightAdmin,
+		Call: func(context.Context, web.Caller, json.RawMessage) (any, error) {
+			return spoken{}, nil
+		}})})
+	ask := func(name, accept string) (contentType, body string) {
+		conn, err := net.Dial("unix", f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/%s HTTP/1.1\r\nHost: ingest\r\nConnection: close\r\nAccept: %s\r\nContent-Length: 2\r\n\r\n{}", name, accept)
+		answer, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+		for _, line := range strings.Split(head, "\r\n") {
+			if v, ok := strings.CutPrefix(line, "Content-Type: "); ok {
+				contentType = v
+			}
+		}
+		return contentType, body
+	}
+	for _, tt := range []struct{ name, accept, contentType, body string }{
+		{"say", "text/plain", "text/plain", "word\n"},
+		{"say", "application/json", "application/json", "{}"},
+		{"read", "text/plain", "application/json", `"admin"`},
+		{"fail", "text/plain", "application/json", `{"class":"failed","msg":"no such thing"}`},
+	} {
+		contentType, body := ask(tt.name, tt.accept)
+		if contentType != tt.contentType || body != tt.body {
+			t.Errorf("%s, accepting %s: got %s %q, want %s %q", tt.name, tt.accept, contentType, body, tt.contentType, tt.body)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// bareStudio is an installation without mail servers and without probes, for
+// what only vault and service have to do with. It lies below a folder that
+// every user may enter.
+func bareStudio(t *testing.T, config string) *studio {
+	t.Helper()
+	top, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	if err := os.Chmod(top, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &studio{t: t, dir: filepath.Join(top, "etc"), vaultDir: filepath.Join(top, "vault")}
+	s.ok("init", s.dir)
+	text := `[inbox]
+host = "127.0.0.1"
+port = 9
+username = "studio@pec.studio.example"
+[probe]
+enabled = false
+[vault]
+url = "bbolt://` + s.vaultPath() + `"
+identity_file = "identity.txt"
+[web]
+listen = ""
+socket = "` + filepath.Join(top, "sock") + `"
+` + config
+	s.write("config.toml", text, 0o644)
+	s.write("../config.toml", text, 0o644)
+	return s
+}
+
+// program runs the built program with the studio's configuration, as a user.
+func (s *studio) program(uid int, args ...string) result {
+	s.t.Helper()
+	program, err := buildOnce()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(s.t.Context(), program, args...)
+	config := s.configPath()
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if uid != 0 {
+		config = filepath.Join(filepath.Dir(s.dir), "config.toml") // s.dir is the owner's, for the keys in it
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	}
+	cmd.Env = append(os.Environ(), "PEC_INGEST_CONFIG="+config)
+	err = cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// slowly is a flag that changes nothing but makes `get` go the way of all
+// commands.
+const slowly = "--log-level=info"
+
+// `get` answers the same, to the byte, whether it does so before the rest of
+// the program has begun or goes the way of all commands.
+func TestQuickGetSaysTheSame(t *testing.T) {
+	t.Parallel()
+	s := bareStudio(t, "")
+	for _, mailbox := range []string{rossi, bianchi, verdi, neri} {
+		s.ok("client", "add", mailbox)
+	}
+	set := func(mailbox, password string, flags ...string) {
+		t.Helper()
+		if r := s.runWith(password+"\n", append([]string{"set", mailbox}, flags...)...); r.code != exitOK {
+			t.Fatalf("set %s: got %s", mailbox, r)
+		}
+	}
+	set(rossi, `X "k7\p`+"\t€ ")
+	set(bianchi, "first", "--login", "M1")
+	set(bianchi, "second", "--login", "M2")
+	set(neri, "past", "--expires", date(1, "2006-01-02"))
+	lines := []struct {
+		args []string
+		code int
+	}{
+		{[]string{"get", rossi}, exitOK},
+		{[]string{"get", strings.ToUpper(rossi)}, exitOK},
+		{[]string{"get", "--config", s.configPath(), rossi}, exitOK},
+		{[]string{"get", rossi, "--config=" + s.configPath()}, exitOK},
+		{[]string{"get", bianchi, "--login", "M1"}, exitOK},
+		{[]string{"get", bianchi, "--login=M2"}, exitOK},
+		{[]string{"get", bianchi}, exitNeedsPerson},
+		{[]string{"get", bianchi, "--login", "M3"}, exitNotFound},
+		{[]string{"get", neri}, exitOK},
+		{[]string{"get", verdi}, exitNotFound},
+		{[]string{"get", "nessuno@pec.example"}, exitNotFound},
+		{[]string{"get", "perché@pec.example"}, exitNotFound},
+		{[]string{"get", `a"b\c@pec.example`}, exitNotFound},
+		{[]string{"get", rossi, "--nonsense"}, exitUsage},
+		{[]string{"get", rossi, bianchi}, exitUsage},
+		{[]string{"get"}, exitUsage},
+		{[]string{"get", rossi, "--login"}, exitUsage},
+		{[]string{"get", rossi, "--config", "nessuno.toml"}, exitConfig},
+		{[]string{"get", rossi, "--config="}, exitConfig},
+	}
+	compare := func(when string) {
+		t.Helper()
+		for _, l := range lines {
+			quick := s.program(0, l.args...)
+			slow := s.program(0, append([]string{slowly}, l.args...)...)
+			if quick != slow || quick.code != l.code {
+				t.Errorf("%s, ingest %q: got %v\nwant exit %d and what the long way gives: %v", when, l.args, quick, l.code, slow)
+			}
+		}
+	}
+	compare("without a service")
+	service := s.start()
+	compare("with a service")
+	if got := s.program(0, "get", rossi); got.stdout != `X "k7\p`+"\t€ \n" {
+		t.Errorf("get: got %q", got.stdout)
+	}
+	s.mayRead(t)
+	service.stop()
+	compare("after the service")
+}
+
+// mayRead looks at a user without rights, and at the audit log after.
+func (s *studio) mayRead(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Log("not root: other users were left out")
+		return
+	}
+	const nobody = 65534
+	// Without groups in web.readers the socket is for root and the service.
+	if r := s.program(nobody, "get", rossi); r.code != exitFailed || r.stdout != "" || !strings.Contains(r.stderr, "not for this user") {
+		t.Errorf("get as nobody: got %s", r)
+	}
+}
+
+// A user without rights gets nothing, is told why, and stands in the audit log
+// once, though two ways lead to the service.
+func TestQuickGetRefused(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	s := bareStudio(t, "readers = [\"root\"]\n")
+	s.ok("client", "add", rossi)
+	if r := s.runWith("Xk7pQ2\n", "set", rossi); r.code != exitOK {
+		t.Fatal(r)
+	}
+	service := s.start()
+	const nobody = 65534
+	r := s.program(nobody, "get", rossi)
+	want := result{exitFailed, "", "ingest: error: not permitted\n" +
+		"ingest: hint: ask the administrator to add your group to web.readers or web.admins\n"}
+	if r != want {
+		t.Errorf("got %s\nwant %s", r, want)
+	}
+	service.stop() // tells what is left to be told
+	rows := s.rows("audit", "--json")
+	refused := 0
+	for _, row := range rows {
+		if strings.Contains(row["event"].(string), "refused") {
+			refused++
+		}
+		if row["event"] == "secret.read" {
+			t.Errorf("the audit log has a read: %v", row)
+		}
+	}
+	if refused != 1 {
+		t.Errorf("refusals in the audit log: got %d, want 1: %v", refused, rows)
+	}
+}
+
+// What runs before a plain `get` is answered is counted: the packages that
+// Go initializes, and what they allocate.
+func TestQuickGetStart(t *testing.T) {
+	t.Parallel()
+	s := bareStudio(t, "")
+	s.ok("client", "add", rossi)
+	if r := s.runWith("Xk7pQ2\n", "set", rossi); r.code != exitOK {
+		t.Fatal(r)
+	}
+	s.start()
+	program, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace := func(args ...string) (packages []string, bytes int) {
+		cmd := exec.Command(program, append([]string{"--config", s.configPath()}, args...)...)
+		cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		if out, err := cmd.Output(); err != nil || string(out) != "Xk7pQ2\n" {
+			t.Fatalf("get: got %q, %v\n%s", out, err, stderr.String())
+		}
+		for _, m := range regexp.MustCompile(`(?m)^init (\S+) .* (\d+) bytes`).FindAllStringSubmatch(stderr.String(), -1) {
+			packages = append(packages, m[1])
+			n := 0
+			for _, d := range m[2] {
+				n = 10*n + int(d-'0')
+			}
+			bytes += n
+		}
+		return packages, bytes
+	}
+	packages, allocated := trace("get", rossi)
+	all, allAllocated := trace(slowly, "get", rossi)
+	t.Logf("%d packages with %d bytes before the answer, %d with %d before the other way begins", len(packages), allocated, len(all), allAllocated)
+	// 30 and 20 kB when this was written.
+	if len(packages) > 45 || allocated > 64<<10 || len(all) < 2*len(packages) {
+		t.Errorf("before the answer: %d packages, %d bytes; want at most 45, 64 kB: %v", len(packages), allocated, packages)
+	}
+	for _, p := range packages {
+		switch p {
+		case "net", "net/http", "regexp", "encoding/json", "github.com/alecthomas/kong", "pec-ingest/internal/config", "main":
+			t.Errorf("%s is initialized before a plain get is answered", p)
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package quickget
+
+// For the tests of package quickget_test.
+var (
+	FindSocket = findSocket
+	Read       = read
+)
+
+const (
+	ConfigVar     = configVar
+	DefaultConfig = defaultConfig
+	DefaultSocket = defaultSocket
+	MaxConfig     = maxConfig
+)
+
+// Parse is parse with its result taken apart.
+func Parse(args []string, config string) (path, mailbox, login string, ok bool) {
+	q, ok := parse(args, config)
+	return q.config, q.mailbox, q.login, ok
+}
+
+// Request is the request for a mailbox.
+func Request(mailbox, login string) []byte {
+	return question{mailbox: mailbox, login: login}.request()
+}
+
+// TakeRefusal is Refusal, and forgets it.
+func TakeRefusal() []byte {
+	r := refusal
+	refusal = nil
+	return r
+}
