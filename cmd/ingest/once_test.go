@@ -222,7 +222,7 @@ func TestOnceHoldsMore(t *testing.T) {
 func TestOnceUnlisted(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t, studioOptions{clients: []string{rossi}})
-	e := s.submission(bianchi, 3, passwords[bianchi])
+	e := s.letter(bianchi, 3, "Password", "Password per programmi di posta: "+passwords[bianchi]+"\nScade il 31/12/2099\n")
 	s.deliver(e)
 	before := s.snapshot("INBOX")
 	s.once(sum{Seen: 1, Review: 1})
@@ -234,7 +234,11 @@ func TestOnceUnlisted(t *testing.T) {
 		t.Errorf("reviews: got %v", got)
 	}
 	s.exits(exitNotFound, "get", bianchi)
-	// The person adds the client and approves: tried, stored, filed.
+	if r := s.exits(exitNotFound, "review", "approve", "1"); !strings.Contains(r.stderr, "--new-client") {
+		t.Errorf("approving a stranger's: got %s, want how to add the client", r)
+	}
+	// The person adds the client and approves: tried, stored, filed. The date
+	// that nobody believes counts as none.
 	s.ok("client", "add", bianchi, "--provider", "prova")
 	s.ok("review", "approve", "1")
 	s.wantGet(bianchi, passwords[bianchi])

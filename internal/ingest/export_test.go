@@ -3,6 +3,7 @@ package ingest
 import (
 	"time"
 
+	"pec-ingest/internal/config"
 	"pec-ingest/internal/vault"
 )
 
@@ -31,4 +32,10 @@ var AfterReceipt = afterReceipt
 func ReadWhole(o PassOptions) PassOptions {
 	o.whole = true
 	return o
+}
+
+// InboxHint is the hint for an error of an inbox on host, port and folder.
+func InboxHint(host string, port int, folder string, err error) string {
+	s := &Service{cfg: &config.Config{Inbox: config.Inbox{Host: host, Port: port, Folder: folder}}}
+	return s.inboxHint(err)
 }

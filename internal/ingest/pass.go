@@ -214,16 +214,17 @@ func (s *Service) inboxError(err error) error {
 	if !s.daemon.repeats.first(err.Error(), time.Now()) {
 		log = slog.New(slog.DiscardHandler) // said within the hour
 	}
+	e.Hint = s.inboxHint(err)
 	switch {
 	case errors.Is(err, inbox.ErrRefused):
-		e.Hint = "the provider refuses the password: put the current one into inbox.password_file, or enter it with `ingest set --inbox`; it is not tried again until then"
 		log.Error("the studio's inbox refuses the password", "event", "inbox.refused", "hint", e.Hint)
 	case errors.Is(err, inbox.ErrTLS):
-		e.Hint = "the server's certificate is not accepted: is inbox.host right? a private server needs inbox.tls_ca_file"
 		log.Error("the studio's inbox shows a bad certificate", "event", "inbox.tls", "err", err, "hint", e.Hint)
+	case errors.Is(err, inbox.ErrNoFolder):
+		log.Error("the studio's inbox has no such folder", "event", "inbox.folder", "folder", s.cfg.Inbox.Folder, "err", err, "hint", e.Hint)
 	case errors.Is(err, context.Canceled):
+		e.Hint = ""
 	default:
-		e.Hint = "nothing is lost: the next pass goes on where this one stopped"
 		log.Warn("the studio's inbox can't be reached", "event", "inbox.unreachable", "err", err, "hint", e.Hint)
 	}
 	return e

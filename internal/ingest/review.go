@@ -10,6 +10,7 @@ import (
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
 )
@@ -153,12 +154,16 @@ type Approval struct {
 // login of the first, and then nothing of his is tried or stored.
 func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) (SetResult, error) {
 	defer s.deciding.lock(a.N)()
-	_, r, sub, err := s.reviewItem(ctx, a.N)
+	item, r, sub, err := s.reviewItem(ctx, a.N)
 	if err != nil {
 		return SetResult{}, err
 	}
 	if err := undecided(r); err != nil {
 		return SetResult{}, err
+	}
+	if !item.Listed && a.NewClient == "" && a.Mailbox == "" {
+		return SetResult{}, notFound("the sender %s is no client", r.Mailbox).hint(
+			"`ingest review approve %d --new-client NAME` adds it first; --mailbox says which client's password it is", a.N)
 	}
 	password := a.Typed
 	if password.IsZero() {
@@ -179,7 +184,9 @@ func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) 
 	}
 	expires := a.Expires
 	if expires.IsZero() && sub.Stated.After(s.today(now)) {
-		expires = sub.Stated
+		if _, from, _ := schedule.Expiry(sub.SentAt, sub.Stated, 0, s.policy); from == schedule.FromStated {
+			expires = sub.Stated // a date that is not believed is as good as none
+		}
 	}
 	// The password is as old as the letter: counted from today it would be
 	// warned of too late.
