@@ -17,6 +17,7 @@ table='
 /usr/bin/getmail         getmail6         test
 /usr/bin/strace          strace           chaos
 /usr/bin/promtool        prometheus       test
+/usr/bin/etcd            etcd-server      test
 /usr/bin/systemd-analyze systemd          test
 /usr/bin/mandoc          mandoc           test
 /usr/bin/fish            fish             test

@@ -80,6 +80,8 @@ type Leaf struct {
 	Names []string
 	// Expired makes a certificate whose day has passed.
 	Expired bool
+	// Client makes one that a client may show as well.
+	Client bool
 }
 
 // ServerName is the host name, beside localhost and 127.0.0.1, that server
@@ -104,6 +106,9 @@ func (c *CA) Issue(tb testing.TB, l Leaf) (certPEM, keyPEM []byte) {
 		NotAfter:     c.cert.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if l.Client {
+		tmpl.ExtKeyUsage = append(tmpl.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	if l.Expired {
 		tmpl.NotBefore = time.Now().Add(-48 * time.Hour)
@@ -131,6 +136,20 @@ func (c *CA) Issue(tb testing.TB, l Leaf) (certPEM, keyPEM []byte) {
 	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 	return certPEM, keyPEM
+}
+
+// Files writes a certificate for servers and clients, its key and the
+// authority's own certificate into dir, and returns their paths.
+func (c *CA) Files(tb testing.TB, dir string) (caFile, certFile, keyFile string) {
+	tb.Helper()
+	certPEM, keyPEM := c.Issue(tb, Leaf{Client: true})
+	caFile, certFile, keyFile = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, b := range map[string][]byte{caFile: c.PEM(), certFile: certPEM, keyFile: keyPEM} {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return caFile, certFile, keyFile
 }
 
 // ServerConfig is a TLS configuration for a server written in the test

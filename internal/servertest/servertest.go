@@ -28,6 +28,7 @@ var packages = map[string]string{
 	"openssl": "openssl",
 	"python3": "python3-minimal",
 	"strace":  "strace",
+	"etcd":    "etcd-server",
 
 	"mbsync":    "isync",
 	"msmtp":     "msmtp",

@@ -48,6 +48,14 @@ var (
 	ErrNoRecipients = errors.New("vault: no recipients to seal to")
 	// ErrSwapped: the sealed text is genuine but belongs to another record.
 	ErrSwapped = errors.New("vault: sealed text belongs to another record")
+	// ErrUnavailable: the cluster did not answer in time.
+	ErrUnavailable = errors.New("vault: the cluster does not answer")
+	// ErrOutcomeUnknown: it did not say whether a commit was made.
+	ErrOutcomeUnknown = errors.New("vault: it is not known whether this was stored")
+	// ErrNotLeading: another member does this work now; nothing was stored.
+	ErrNotLeading = errors.New("vault: another member leads now")
+	// ErrNoSpace: the cluster takes no more data.
+	ErrNoSpace = errors.New("vault: the cluster is out of space")
 	// ErrAudit: the audit chain is broken.
 	ErrAudit = errors.New("vault: audit chain broken")
 )

@@ -1,0 +1,197 @@
+package etcdstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"pec-ingest/internal/vault"
+)
+
+// generation is what stands under the root itself. Each commit replaces it.
+type generation struct {
+	// Commits are the identifiers of the last commits, the newest last. A
+	// member that got no answer finds out by them whether it committed.
+	Commits []string  `json:"commits"`
+	At      time.Time `json:"at"` // by the clock of who committed
+	By      string    `json:"by"` // member
+
+	modRev int64 // the revision in which it was put; 0: there is none
+	rev    int64 // the cluster's revision when it was read
+}
+
+// keptCommits is how many commits of others may come between a commit and the
+// question whether it was made. A member that was without an answer for
+// longer gives up earlier (patience).
+const keptCommits = 48
+
+func parseGeneration(value []byte, modRev int64) (generation, error) {
+	var g generation
+	if value == nil {
+		return g, nil
+	}
+	if err := json.Unmarshal(value, &g); err != nil {
+		return g, fmt.Errorf("%w: record of the last commits", vault.ErrDamaged)
+	}
+	g.modRev = modRev
+	return g, nil
+}
+
+// next is the generation that a commit with that identifier puts.
+func (g generation) next(id, member string, now time.Time) ([]byte, error) {
+	ids := append(slices.Clone(g.Commits), id)
+	if len(ids) > keptCommits {
+		ids = ids[len(ids)-keptCommits:]
+	}
+	return json.Marshal(generation{Commits: ids, At: now.UTC().Truncate(time.Millisecond), By: member})
+}
+
+// write is a new value; nil deletes.
+type write []byte
+
+// commit makes the changes if base is still the newest generation; done is
+// false when it is not.
+//
+// A request without an answer may have been carried out, or may be yet. It is
+// sent again just as it was: the comparison lets it happen once, and the
+// identifier in the generation tells whether it has.
+func (s *Store) commit(ctx context.Context, base generation, writes map[string]write) (done bool, err error) {
+	id := rand.Text()[:13]
+	value, err := base.next(id, s.member, time.Now())
+	if err != nil {
+		return true, err
+	}
+	if len(writes) >= vault.MaxKeys {
+		return true, vault.ErrTooLarge
+	}
+	lead, fenced := fenceOf(ctx, s)
+	ifs := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.root), "=", base.modRev)}
+	elses := []clientv3.Op{clientv3.OpGet(s.root)}
+	if fenced {
+		ifs = append(ifs, lead.compare())
+		elses = append(elses, clientv3.OpGet(lead.key, clientv3.WithKeysOnly()))
+	}
+	thens := make([]clientv3.Op, 0, len(writes)+1)
+	for key, v := range writes {
+		if v == nil {
+			thens = append(thens, clientv3.OpDelete(s.root+key))
+		} else {
+			thens = append(thens, clientv3.OpPut(s.root+key, string(v)))
+		}
+	}
+	thens = append(thens, clientv3.OpPut(s.root, string(value)))
+
+	ctx, cancel := patiently(ctx)
+	defer cancel()
+	open := false // a request went unanswered
+	for attempt := 1; ; attempt++ {
+		var resp *clientv3.TxnResponse
+		err := s.call(ctx, func(ctx context.Context) (err error) {
+			resp, err = s.client.Txn(ctx).If(ifs...).Then(thens...).Else(elses...).Commit()
+			return err
+		})
+		if err == nil && resp.Succeeded {
+			s.committed(base, value, writes, resp.Header.Revision)
+			return true, nil
+		}
+		if err == nil {
+			return s.lostRace(ctx, resp, id, open, lead, fenced)
+		}
+		if refused(err) && !open {
+			return true, refusal(err)
+		}
+		open = true
+		if perr := s.pause(ctx, attempt); perr != nil {
+			return true, fmt.Errorf("%w: %w: %s", vault.ErrOutcomeUnknown, perr, reason(err))
+		}
+	}
+}
+
+// lostRace judges a transaction whose comparisons did not hold.
+func (s *Store) lostRace(ctx context.Context, resp *clientv3.TxnResponse, id string, open bool, lead fence, fenced bool) (done bool, err error) {
+	now, err := generationIn(resp.Responses[0].GetResponseRange().Kvs)
+	if err != nil {
+		return true, err
+	}
+	if open && slices.Contains(now.Commits, id) {
+		s.log.Info("a commit whose answer was lost was made", "event", "cluster.commit_found")
+		return true, s.caughtUp(ctx, now.modRev)
+	}
+	if fenced {
+		kvs := resp.Responses[1].GetResponseRange().Kvs
+		if len(kvs) == 0 || kvs[0].CreateRevision != lead.rev {
+			lead.lost()
+			return true, vault.ErrNotLeading
+		}
+	}
+	return false, s.caughtUp(ctx, now.modRev)
+}
+
+// caughtUp waits until this process knows that generation.
+func (s *Store) caughtUp(ctx context.Context, modRev int64) error {
+	if s.mirror == nil {
+		return nil
+	}
+	return s.mirror.wait(ctx, modRev)
+}
+
+// committed puts an own commit into the mirror, so that the next transaction
+// need not wait for the watch.
+func (s *Store) committed(base generation, value []byte, writes map[string]write, rev int64) {
+	if s.mirror == nil {
+		return
+	}
+	s.mirror.mu.Lock()
+	defer s.mirror.mu.Unlock()
+	if s.mirror.cur.gen.modRev != base.modRev {
+		return // the watch was faster
+	}
+	next := s.mirror.cur.edit()
+	for key, v := range writes {
+		next.put(key, v)
+	}
+	if err := next.putGeneration(value, rev); err != nil {
+		return
+	}
+	next.rev = rev
+	s.mirror.publish(next)
+}
+
+// call makes one request with a time limit of its own. A member that lost the
+// others refuses it at once.
+func (s *Store) call(ctx context.Context, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
+	defer cancel()
+	return request(ctx)
+}
+
+// read repeats a request that changes nothing until it is answered.
+func (s *Store) read(ctx context.Context, request func(context.Context) error) error {
+	ctx, cancel := patiently(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := s.call(ctx, request)
+		switch {
+		case err == nil:
+			return nil
+		case compacted(err):
+			return errCompacted
+		case errors.Is(err, vault.ErrDamaged):
+			return err
+		case refused(err):
+			return refusal(err)
+		}
+		if perr := s.pause(ctx, attempt); perr != nil {
+			if errors.Is(perr, vault.ErrUnavailable) {
+				return unavailable(err)
+			}
+			return perr
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package etcdstore
+
+import (
+	"context"
+	"sync"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// latest asks the cluster for its newest generation. Those who ask while a
+// question is under way share the next one.
+func (s *Store) latest(ctx context.Context) (generation, error) { return s.asker.get(ctx) }
+
+func (s *Store) askLatest(ctx context.Context) (g generation, err error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	err = s.read(ctx, func(ctx context.Context) error {
+		resp, err := s.client.Get(ctx, s.root) // linearisable
+		if err != nil {
+			return err
+		}
+		if g, err = generationIn(resp.Kvs); err == nil {
+			g.rev = resp.Header.Revision
+		}
+		return err
+	})
+	return g, err
+}
+
+func generationIn(kvs []*mvccpb.KeyValue) (generation, error) {
+	if len(kvs) == 0 {
+		return generation{}, nil
+	}
+	return parseGeneration(kvs[0].Value, kvs[0].ModRevision)
+}
+
+// asker puts one question for many. An answer counts for those who asked
+// before the question went out.
+type asker struct {
+	ask func(context.Context) (generation, error)
+
+	mu   sync.Mutex
+	now  *question // under way
+	next *question // for all who came since
+}
+
+type question struct {
+	done chan struct{}
+	gen  generation
+	err  error
+}
+
+func (a *asker) get(ctx context.Context) (generation, error) {
+	a.mu.Lock()
+	q := a.next
+	if q == nil {
+		q = &question{done: make(chan struct{})}
+		if a.now == nil {
+			a.now = q
+			go a.run(q)
+		} else {
+			a.next = q
+		}
+	}
+	a.mu.Unlock()
+	select {
+	case <-q.done:
+		return q.gen, q.err
+	case <-ctx.Done():
+		return generation{}, ctx.Err()
+	}
+}
+
+// run answers q and then those that came meanwhile. A question is nobody's
+// own, so no caller's context ends it.
+func (a *asker) run(q *question) {
+	for q != nil {
+		q.gen, q.err = a.ask(context.Background())
+		close(q.done)
+		a.mu.Lock()
+		a.now, a.next = a.next, nil
+		q = a.now
+		a.mu.Unlock()
+	}
+}
