@@ -53,16 +53,53 @@ const etcdStart = 60 * time.Second
 // StartEtcd starts a cluster of real members that ends with the test.
 func StartEtcd(tb testing.TB, cfg EtcdConfig) *Etcd {
 	tb.Helper()
+	c := newEtcd(tb, cfg)
+	tb.Cleanup(c.stop)
+	return c
+}
+
+// One member that all tests of a package share; each takes a prefix of its
+// own.
+var (
+	sharedMu sync.Mutex
+	shared   *Etcd
+)
+
+// SharedEtcd gives the address of a member that StopEtcd ends, which TestMain
+// must call.
+func SharedEtcd(tb testing.TB) (endpoint string) {
+	tb.Helper()
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared == nil {
+		shared = newEtcd(tb, EtcdConfig{})
+	}
+	return shared.Endpoints[0]
+}
+
+// StopEtcd ends the shared member, if there is one.
+func StopEtcd() {
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared != nil {
+		shared.stop()
+		shared = nil
+	}
+}
+
+func newEtcd(tb testing.TB, cfg EtcdConfig) *Etcd {
+	tb.Helper()
 	program := Require(tb, "etcd")
 	if cfg.Members == 0 {
 		cfg.Members = 1
 	}
 	var err error
 	for range 3 { // another program may take a free port first
-		c := &Etcd{tb: tb, cfg: cfg, program: program, dir: etcdDir(tb, cfg.Durable)}
-		if err = c.start(); err == nil {
-			tb.Cleanup(c.stop)
-			return c
+		c := &Etcd{tb: tb, cfg: cfg, program: program}
+		if c.dir, err = etcdDir(cfg.Durable); err == nil {
+			if err = c.start(); err == nil {
+				return c
+			}
 		}
 		c.stop()
 	}
@@ -70,17 +107,14 @@ func StartEtcd(tb testing.TB, cfg EtcdConfig) *Etcd {
 	return nil
 }
 
-func etcdDir(tb testing.TB, durable bool) string {
+func etcdDir(durable bool) (string, error) {
 	const memory = "/dev/shm"
-	if st, err := os.Stat(memory); durable || err != nil || !st.IsDir() {
-		return tempDir(tb, "etcd")
+	if st, err := os.Stat(memory); !durable && err == nil && st.IsDir() {
+		if dir, err := os.MkdirTemp(memory, "pec-ingest-etcd"); err == nil {
+			return dir, nil
+		}
 	}
-	dir, err := os.MkdirTemp(memory, "pec-ingest-etcd")
-	if err != nil {
-		return tempDir(tb, "etcd")
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
+	return os.MkdirTemp("", "pec-ingest-etcd")
 }
 
 func (c *Etcd) scheme() string {
@@ -236,5 +270,8 @@ func (c *Etcd) stop() {
 			_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 			<-p.exited
 		}
+	}
+	if c.dir != "" {
+		_ = os.RemoveAll(c.dir)
 	}
 }

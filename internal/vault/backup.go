@@ -50,14 +50,20 @@ func VerifyFile(path string) (Summary, error) {
 
 // summarize is inspect with counts and the audit chain.
 func summarize(r io.ReaderAt, size int64) (Summary, error) {
-	rec, err := inspect(r, size)
+	return summarizeAll(func(fn func(key, value []byte) error) error { return walkFile(r, size, fn) })
+}
+
+// summarizeAll is summarize for what any engine holds; it goes through it
+// twice.
+func summarizeAll(all walk) (Summary, error) {
+	rec, err := inspectAll(all)
 	if err != nil {
 		return Summary{}, err
 	}
 	s := Summary{Info: rec.Info}
 	c := newChain(rec.ID)
 	head := auditHead{Hash: c.last.Hash}
-	err = walkFile(r, size, func(key, value []byte) error {
+	err = all(func(key, value []byte) error {
 		k := string(key)
 		if k != keySum {
 			s.Records++
@@ -87,9 +93,13 @@ func summarize(r io.ReaderAt, size int64) (Summary, error) {
 }
 
 // Check reads the whole file of an open vault again, as Open did. Meanwhile
-// nothing is written; Views go on.
+// nothing is written; Views go on. On another engine than bbolt it reads all
+// records as of one moment, past what the process keeps in memory.
 func (v *Vault) Check(ctx context.Context) (Summary, error) {
 	var s Summary
+	if v.bolt == nil {
+		return summarizeAll(pairsOf(ctx, v.store))
+	}
 	err := v.bolt.still(ctx, func(f *os.File, _ *bolt.Tx) error {
 		info, err := f.Stat()
 		if err != nil {
@@ -106,6 +116,9 @@ func (v *Vault) Check(ctx context.Context) (Summary, error) {
 // counts only when the error is nil; then it should be checked (VerifyFile).
 func (v *Vault) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	s := v.bolt
+	if s == nil {
+		return writeFile(ctx, pairsOf(ctx, v.store), w)
+	}
 	// The two meta pages must be of one state, so they are read while nobody
 	// writes. All other pages of that state stay as they are for as long as a
 	// reading transaction of it is open.

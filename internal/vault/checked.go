@@ -12,6 +12,10 @@ import (
 const (
 	keyFormat = "meta/format"
 	keySum    = "meta/sum"
+
+	// keyEngine stands for what an engine itself writes in each commit; it is
+	// only counted.
+	keyEngine = "meta/engine"
 )
 
 // frameLen is the length of the check in front of each value.
@@ -97,7 +101,7 @@ type checkedKV struct {
 func newCheckedKV(kv KV, writable bool) *checkedKV {
 	c := &checkedKV{kv: kv, writable: writable}
 	if writable {
-		c.touched = map[string]int{keySum: 0}
+		c.touched = map[string]int{keySum: 0, keyEngine: 0}
 	}
 	return c
 }

@@ -3,13 +3,18 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"filippo.io/age"
 
+	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/vault"
+	"pec-ingest/internal/vault/etcdstore"
 )
 
 // now is when everything in these tests happens, unless said otherwise.
@@ -52,8 +57,8 @@ func mustOpen(t testing.TB, o vault.Options) *vault.Vault {
 	return v
 }
 
-// onStores runs a test on a new vault over the plain store, and over one that
-// runs each closure twice.
+// onStores runs a test on a new vault over the plain store, over one that runs
+// each closure twice, and over etcd.
 func onStores(t *testing.T, test func(t *testing.T, v *vault.Vault)) {
 	t.Helper()
 	wraps := map[string]func(vault.Store) vault.Store{
@@ -70,6 +75,44 @@ func onStores(t *testing.T, test func(t *testing.T, v *vault.Vault)) {
 			test(t, v)
 		})
 	}
+	t.Run("etcd", func(t *testing.T) {
+		v := mustOpenStore(t, onEtcd(t), options(t))
+		test(t, v)
+	})
+}
+
+// etcdPrefixes counts the vaults on the shared member.
+var etcdPrefixes atomic.Int64
+
+// onEtcd is a way to open one new prefix of an etcd member, again and again.
+func onEtcd(t testing.TB) func() vault.Store {
+	t.Helper()
+	c := etcdstore.Config{Endpoints: []string{servertest.SharedEtcd(t)}, Prefix: fmt.Sprintf("/vault-%d", etcdPrefixes.Add(1)),
+		Member: "test", Follow: true}
+	return func() vault.Store {
+		s, err := etcdstore.Open(context.Background(), c)
+		if err != nil {
+			t.Fatalf("opening etcd: %v", err)
+		}
+		return s
+	}
+}
+
+// mustOpenStore opens a vault in a store and closes it when the test ends.
+func mustOpenStore(t testing.TB, store func() vault.Store, o vault.Options) *vault.Vault {
+	t.Helper()
+	v, err := vault.OpenStore(context.Background(), store(), o)
+	if err != nil {
+		t.Fatalf("OpenStore: %v", err)
+	}
+	t.Cleanup(func() { v.Close() })
+	return v
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	servertest.StopEtcd()
+	os.Exit(code)
 }
 
 func update(t testing.TB, v *vault.Vault, fn func(tx *vault.Tx) error) {

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"pec-ingest/internal/secret"
+	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/vault"
 )
 
@@ -52,19 +54,42 @@ var (
 // Random operations on the vault and on the model give the same; also after
 // closing and opening, and after a transaction that fails half way.
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) { runModel(t, rt, rapid.Bool().Draw(rt, "closures run twice")) })
+	rapid.Check(t, func(rt *rapid.T) {
+		o := options(t)
+		o.Path = filepath.Join(t.TempDir(), "state", "vault.db")
+		doubled := rapid.Bool().Draw(rt, "closures run twice")
+		runModel(rt, func() (*vault.Vault, error) {
+			return vault.OpenWrapped(o, func(s vault.Store) vault.Store {
+				if doubled {
+					return twice{t, s}
+				}
+				return s
+			})
+		})
+	})
 }
 
-func runModel(t *testing.T, rt *rapid.T, doubled bool) {
-	o := options(t)
-	o.Path = filepath.Join(t.TempDir(), "state", "vault.db")
+// The same on etcd.
+func TestModelOnEtcd(t *testing.T) {
+	servertest.SharedEtcd(t)
+	const few = "30" // runs: each operation goes over the network
+	checks := flag.Lookup("rapid.checks")
+	before := checks.Value.String()
+	if before == checks.DefValue {
+		if err := checks.Value.Set(few); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = checks.Value.Set(before) }()
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		o, store := options(t), onEtcd(t)
+		runModel(rt, func() (*vault.Vault, error) { return vault.OpenStore(context.Background(), store(), o) })
+	})
+}
+
+func runModel(rt *rapid.T, openVault func() (*vault.Vault, error)) {
 	open := func() *vault.Vault {
-		v, err := vault.OpenWrapped(o, func(s vault.Store) vault.Store {
-			if doubled {
-				return twice{t, s}
-			}
-			return s
-		})
+		v, err := openVault()
 		if err != nil {
 			rt.Fatalf("Open: %v", err)
 		}

@@ -74,7 +74,7 @@ type Options struct {
 // Sealed texts are drawn in seal.go, the pages of the file in pages.go.
 type Vault struct {
 	store Store
-	bolt  *boltStore // below store; for the care of the file
+	bolt  *boltStore // below store, for the care of the file; nil: another engine
 	keys  *keys
 	rec   formatRecord
 	now   func() time.Time
@@ -184,21 +184,8 @@ func inspectOpen(f *os.File, o Options) (formatRecord, error) {
 // create makes a vault under another name and renames it when it is whole, so
 // that a crash leaves no half of one.
 func create(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
-	if len(k.recipients) == 0 {
-		return nil, ErrNoRecipients
-	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
-	rec := formatRecord{
-		Info: Info{
-			Format:  Format,
-			ID:      hex.EncodeToString(id[:]),
-			Created: second(o.Now()),
-		},
-		Recipients: k.names,
-	}
-	var err error
-	if rec.Proof, err = k.seal(purposeProof, rec.label(), nil); err != nil {
+	rec, err := newFormat(o.Now(), k)
+	if err != nil {
 		return nil, err
 	}
 	f, err := openNew(o.Path, o.LockTimeout)
@@ -220,6 +207,25 @@ func create(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 	return &Vault{store: wrap(s), bolt: s, keys: k, rec: rec, now: o.Now}, nil
 }
 
+// newFormat is the format record of a new vault.
+func newFormat(now time.Time, k *keys) (rec formatRecord, err error) {
+	if len(k.recipients) == 0 {
+		return rec, ErrNoRecipients
+	}
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	rec = formatRecord{
+		Info: Info{
+			Format:  Format,
+			ID:      hex.EncodeToString(id[:]),
+			Created: second(now),
+		},
+		Recipients: k.names,
+	}
+	rec.Proof, err = k.seal(purposeProof, rec.label(), nil)
+	return rec, err
+}
+
 func putFormat(kv KV, rec formatRecord) error {
 	b, err := json.Marshal(rec)
 	if err != nil {
@@ -237,12 +243,21 @@ func putFormat(kv KV, rec formatRecord) error {
 	return kv.Put(keySum, sum)
 }
 
+// walk calls fn with each key and value of a vault as they are stored, in
+// order; both are valid until fn returns.
+type walk func(fn func(key, value []byte) error) error
+
 // inspect reads a whole file: structure, format, each record, their total.
 func inspect(r io.ReaderAt, size int64) (formatRecord, error) {
+	return inspectAll(func(fn func(key, value []byte) error) error { return walkFile(r, size, fn) })
+}
+
+// inspectAll is inspect for what any engine holds.
+func inspectAll(all walk) (formatRecord, error) {
 	var rec formatRecord
 	var found, stored total
 	var bad error // a newer format may frame its records otherwise: judged last
-	err := walkFile(r, size, func(key, value []byte) error {
+	err := all(func(key, value []byte) error {
 		k := string(key)
 		switch k {
 		case keySum:
@@ -310,7 +325,7 @@ func explain(path string, err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrMissing):
 		return openError(path, "a command that stores something makes it, e.g. ingest client add", ErrMissing)
 	case errors.Is(err, ErrLocked):
 		return openError(path, "is another ingest running? its socket did not answer", err)
@@ -324,6 +339,10 @@ func explain(path string, err error) error {
 		return openError(path, "install the version that wrote it, or a later one", err)
 	case errors.Is(err, ErrDamaged):
 		return openError(path, "stop, keep a copy of the file, and restore the newest good backup", err)
+	case errors.Is(err, ErrUnavailable):
+		return openError(path, "do the members that vault.url names run, and can this machine reach them? `etcdctl endpoint health`", err)
+	case errors.Is(err, ErrNoSpace):
+		return openError(path, "compact and defragment the cluster, then `etcdctl alarm disarm`; see docs/cluster.md", err)
 	case errors.Is(err, ErrForeign):
 		return openError(path, "vault.url names a file that something else made", err)
 	}

@@ -1,0 +1,329 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Vaults on other engines than a bbolt file. Records are the same, byte for
+// byte, so a vault moves between engines by copying them; a backup is always
+// a bbolt file.
+
+// Walker is an engine that can be read past what it keeps in memory.
+type Walker interface {
+	Walk(ctx context.Context, fn func(key string, v []byte) error) error
+}
+
+// pairsOf walks through a store as of one moment.
+func pairsOf(ctx context.Context, s Store) walk {
+	return func(fn func(key, value []byte) error) error {
+		each := func(key string, v []byte) error { return fn([]byte(key), v) }
+		if w, ok := s.(Walker); ok {
+			return w.Walk(ctx, each)
+		}
+		return s.View(ctx, func(kv KV) error { return kv.Scan("", each) })
+	}
+}
+
+// OpenStore opens the vault in s, or makes one there if o.Create and s is
+// empty. It takes s over, also when it fails. o.Path is the name of the store
+// for errors, which are those of Open.
+func OpenStore(ctx context.Context, s Store, o Options) (*Vault, error) {
+	v, err := openStore(ctx, s, o)
+	if err != nil {
+		_ = s.Close()
+		return nil, explain(o.Path, err)
+	}
+	return v, nil
+}
+
+func openStore(ctx context.Context, s Store, o Options) (*Vault, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	k, err := parseKeys(o.Recipients, o.Identity)
+	if err == nil {
+		err = k.selfTest()
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec, err := storedFormat(ctx, s)
+	if errors.Is(err, ErrMissing) && o.Create && !o.ReadOnly {
+		rec, err = createIn(ctx, s, o, k)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !o.SkipCheck {
+		var all walk = func(fn func(key, value []byte) error) error {
+			return s.View(ctx, func(kv KV) error {
+				return kv.Scan("", func(key string, v []byte) error { return fn([]byte(key), v) })
+			})
+		}
+		if rec, err = inspectAll(all); err != nil {
+			return nil, err
+		}
+	}
+	if len(k.identities) > 0 {
+		if _, err := k.unseal(purposeProof, rec.label(), rec.Proof); err != nil {
+			return nil, err
+		}
+	}
+	return &Vault{store: s, keys: k, rec: rec, now: o.Now}, nil
+}
+
+// storedFormat reads meta/format; ErrMissing when there is none.
+func storedFormat(ctx context.Context, s Store) (rec formatRecord, err error) {
+	err = s.View(ctx, func(kv KV) error {
+		b, err := kv.Get(keyFormat)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			return ErrMissing
+		}
+		rec, err = parseFormat(b)
+		return err
+	})
+	return rec, err
+}
+
+// createIn makes a vault in an empty store. Of several who try, one does.
+func createIn(ctx context.Context, s Store, o Options, k *keys) (formatRecord, error) {
+	rec, err := newFormat(o.Now(), k)
+	if err != nil {
+		return rec, err
+	}
+	err = s.Update(ctx, func(kv KV) error {
+		b, err := kv.Get(keyFormat)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			return fs.ErrExist
+		}
+		if err := kv.Scan("", func(string, []byte) error { return errStop }); errors.Is(err, errStop) {
+			return fmt.Errorf("%w: there are records but no format", ErrForeign)
+		} else if err != nil {
+			return err
+		}
+		return putFormat(kv, rec)
+	})
+	if errors.Is(err, fs.ErrExist) {
+		return storedFormat(ctx, s)
+	}
+	return rec, err
+}
+
+// keyCopying marks a store that is being filled: it is no vault yet.
+const keyCopying = "meta/copying"
+
+// fillKeys bounds the keys of one transaction while a store is filled.
+const fillKeys = 100
+
+// Fill makes the vault in s, which must hold none (fs.ErrExist), from a backup
+// file. The backup is checked before and the store after. What an interrupted
+// Fill left is removed first.
+func Fill(ctx context.Context, s Store, backup string) (Summary, error) {
+	var sum Summary
+	err := readLocked(backup, func(f *os.File, size int64) (err error) {
+		if sum, err = summarize(f, size); err != nil {
+			return err
+		}
+		return fill(ctx, s, func(fn func(key, value []byte) error) error { return walkFile(f, size, fn) })
+	})
+	if err != nil {
+		return Summary{}, explain(backup, err)
+	}
+	got, err := summarizeAll(pairsOf(ctx, s))
+	if err == nil && got != sum {
+		err = damaged("the copy has %d records, want %d, or others", got.Records, sum.Records)
+	}
+	if err != nil {
+		return Summary{}, fmt.Errorf("checking the copy: %w", errors.Join(err, empty(ctx, s)))
+	}
+	return sum, nil
+}
+
+// readLocked opens a vault's file as it is, kept from being changed meanwhile.
+func readLocked(path string, fn func(f *os.File, size int64) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := lock(f, true, DefaultLockTimeout); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return fn(f, info.Size())
+}
+
+func fill(ctx context.Context, s Store, all walk) error {
+	if err := claim(ctx, s); err != nil {
+		return err
+	}
+	type pair struct {
+		key   string
+		value []byte
+	}
+	var last []pair // make a vault of it
+	err := putAll(ctx, s, fillKeys, MaxBytes, func(fn func(key, value []byte) error) error {
+		return all(func(key, value []byte) error {
+			if k := string(key); k == keyFormat || k == keySum {
+				last = append(last, pair{k, bytes.Clone(value)})
+				return nil
+			}
+			return fn(key, value)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("copying: %w", err)
+	}
+	return s.Update(ctx, func(kv KV) error { // now it is a vault
+		for _, p := range last {
+			if err := kv.Put(p.key, p.value); err != nil {
+				return err
+			}
+		}
+		return kv.Delete(keyCopying)
+	})
+}
+
+// claim makes s ready to be filled.
+func claim(ctx context.Context, s Store) error {
+	err := s.Update(ctx, func(kv KV) error {
+		format, err := kv.Get(keyFormat)
+		if err != nil {
+			return err
+		}
+		if format != nil {
+			return fs.ErrExist
+		}
+		copying, err := kv.Get(keyCopying)
+		if err != nil || copying != nil {
+			return err
+		}
+		err = kv.Scan("", func(string, []byte) error { return errStop })
+		if errors.Is(err, errStop) {
+			return fmt.Errorf("%w: there are records but no format", ErrForeign)
+		}
+		return errors.Join(err, kv.Put(keyCopying, []byte("1")))
+	})
+	if err != nil {
+		return err
+	}
+	return remove(ctx, s, func(key string) bool { return key != keyCopying })
+}
+
+// empty removes all that a failed copy put into s.
+func empty(ctx context.Context, s Store) error {
+	return remove(ctx, s, func(string) bool { return true })
+}
+
+func remove(ctx context.Context, s Store, which func(key string) bool) error {
+	for {
+		n := 0
+		err := s.Update(ctx, func(kv KV) error {
+			n = 0
+			err := kv.Scan("", func(key string, _ []byte) error {
+				if !which(key) {
+					return nil
+				}
+				if n++; n > fillKeys {
+					return errStop
+				}
+				return kv.Delete(key)
+			})
+			if errors.Is(err, errStop) {
+				return nil
+			}
+			return err
+		})
+		if err != nil || n <= fillKeys {
+			return err
+		}
+	}
+}
+
+// What bounds one transaction while a file is written.
+const (
+	fileKeys  = 10_000
+	fileBytes = 8 << 20
+)
+
+// writeFile writes a vault's records to w as a bbolt file, by way of a
+// temporary one (all secrets in it are sealed), and returns its size.
+func writeFile(ctx context.Context, all walk, w io.Writer) (int64, error) {
+	f, err := os.CreateTemp("", "pec-ingest-backup-*")
+	if err != nil {
+		return 0, fmt.Errorf("backing up: %w", err)
+	}
+	path := f.Name()
+	defer os.Remove(path)
+	s, err := openBolt(f, false)
+	if err != nil {
+		return 0, fmt.Errorf("backing up: %w", err)
+	}
+	s.db.NoSync = true // it goes to w, who syncs
+	if err := errors.Join(putAll(ctx, s, fileKeys, fileBytes, all), s.Close()); err != nil {
+		return 0, fmt.Errorf("backing up: %w", err)
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("backing up: %w", err)
+	}
+	defer in.Close()
+	n, err := io.Copy(w, contextReader{ctx, in})
+	if err != nil {
+		return n, fmt.Errorf("backing up: %w", err)
+	}
+	return n, nil
+}
+
+// putAll stores everything that all gives, in transactions of so many keys and
+// bytes.
+func putAll(ctx context.Context, s Store, maxKeys, maxBytes int, all walk) error {
+	type pair struct {
+		key   string
+		value []byte
+	}
+	var some []pair
+	size := 0
+	flush := func() error {
+		err := s.Update(ctx, func(kv KV) error {
+			for _, p := range some {
+				if err := kv.Put(p.key, p.value); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		some, size = nil, 0
+		return err
+	}
+	err := all(func(key, value []byte) error {
+		n := len(key) + len(value)
+		if len(some) == maxKeys || len(some) > 0 && size+n > maxBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		some, size = append(some, pair{string(key), bytes.Clone(value)}), size+n
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
