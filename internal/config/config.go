@@ -84,6 +84,7 @@ type Trust struct {
 type Vault struct {
 	URL            string // as written
 	Path           string // of a bbolt file; "" for etcd
+	Etcd           Etcd   // the zero value for bbolt
 	RecipientsFile string
 	IdentityFile   string // "" = none: accepts and warns, but can't read back
 	PassphraseFile string // of an identity that is protected by a passphrase; "" = it is asked for
@@ -93,6 +94,19 @@ type Vault struct {
 	BackupSchedule string        // cron spec, checked
 	BackupKeep     int           // how many scheduled backups stay
 	DestroyAfter   time.Duration // secrets of replaced versions live so long; 0 = for ever
+}
+
+// Etcd says where a vault on several machines is.
+type Etcd struct {
+	Endpoints    string // host:port,host:port
+	Prefix       string // "/studio"
+	Plain        bool   // not encrypted
+	CAFile       string // "" = the system's roots
+	CertFile     string // "" = the client shows none
+	KeyFile      string
+	Username     string // "" = none
+	PasswordFile string
+	Member       string // how this service is called among the others; "" = by its machine
 }
 
 // What to do with a certified sender who is not a client.

@@ -60,6 +60,14 @@ type rawVault struct {
 	BackupSchedule         string `toml:"backup_schedule"`
 	BackupKeep             int64  `toml:"backup_keep"`
 	DestroyAfter           string `toml:"destroy_after"`
+
+	EtcdPlain        bool   `toml:"etcd_plain"`
+	EtcdCAFile       string `toml:"etcd_ca_file"`
+	EtcdCertFile     string `toml:"etcd_cert_file"`
+	EtcdKeyFile      string `toml:"etcd_key_file"`
+	EtcdUsername     string `toml:"etcd_username"`
+	EtcdPasswordFile string `toml:"etcd_password_file"`
+	EtcdMember       string `toml:"etcd_member"`
 }
 
 type rawPolicy struct {

@@ -57,7 +57,7 @@ func (s *Store) leaders() string { return s.prefix + "/leader" }
 func (s *Store) Campaign(ctx context.Context) (*Term, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	lease, err := s.grant(ctx)
+	lease, err := s.grant(ctx, LeaseTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +93,9 @@ func (s *Store) Campaign(ctx context.Context) (*Term, error) {
 	return t, nil
 }
 
-func (s *Store) grant(ctx context.Context) (id clientv3.LeaseID, err error) {
+func (s *Store) grant(ctx context.Context, seconds int64) (id clientv3.LeaseID, err error) {
 	err = s.read(ctx, func(ctx context.Context) error { // a lease granted unheard just ends
-		resp, err := s.client.Grant(ctx, LeaseTTL)
+		resp, err := s.client.Grant(ctx, seconds)
 		if err == nil {
 			id = resp.ID
 		}
@@ -188,6 +188,23 @@ func (s *Store) confirm(ctx context.Context) error {
 func (t *Term) Resign() {
 	t.lost()
 	t.store.giveUp(t.session)
+}
+
+// Bound tells whether ctx carries a term of this store.
+func (s *Store) Bound(ctx context.Context) bool {
+	_, bound := fenceOf(ctx, s)
+	return bound
+}
+
+// Member is how this process is called among the others.
+func (s *Store) Member() string { return s.member }
+
+// OnForeign has fn called after commits of other members; it must not block.
+// Only for a store that follows.
+func (s *Store) OnForeign(fn func()) {
+	s.mirror.mu.Lock()
+	defer s.mirror.mu.Unlock()
+	s.mirror.foreign = fn
 }
 
 // Members lists those who lead or wait to, the leader first.
