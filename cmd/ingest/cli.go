@@ -50,6 +50,7 @@ type cli struct {
 	OTP      otpCmd      `cmd:"" name:"otp" help:"One-time codes of shared accounts; off by default."`
 	Used     usedCmd     `cmd:"" help:"Where passwords are also kept by hand, and what is to be updated there."`
 	Audit    auditCmd    `cmd:"" help:"Who did what."`
+	Vault    vaultCmd    `cmd:"" help:"The vault as a whole."`
 	Rekey    rekeyCmd    `cmd:"" help:"Seal everything anew after the recipients changed."`
 	Backup   backupCmd   `cmd:"" help:"Write a checked copy of the vault to a new file."`
 	Restore  restoreCmd  `cmd:"" help:"Make the vault from a backup, where there is none."`

@@ -39,7 +39,7 @@ func TestConfigFaults(t *testing.T) {
 		{"password in the file", good + "[smtp]\npassword = \"x\"\n", "config.toml:8: smtp.password"},
 		{"nothing at all", "", "inbox.username"},
 		{"no TOML", "[inbox\n", "config.toml:1"},
-		{"store of a later version", strings.Replace(good, "bbolt:///nowhere/vault.db", "etcd://x", 1), "vault.url"},
+		{"store of a later version", strings.Replace(good, "bbolt:///nowhere/vault.db", "redis://x", 1), "vault.url"},
 		{"unknown provider", strings.Replace(good, "host = \"imap.studio.example\"", "provider = \"nessuno\"", 1), "inbox.provider"},
 		{"anchor is no certificate", good + "[trust]\nanchors = [\"config.toml\"]\n", "trust"},
 		{"anchor is missing", good + "[trust]\nanchors = [\"nessuno.pem\"]\n", "trust.anchors"},

@@ -40,7 +40,7 @@ func (runCmd) Run(ctx context.Context, env *environment) (err error) {
 	if d.cfg, err = env.loadConfig(); err != nil {
 		return err
 	}
-	first, err := openHere(d.cfg, ingest.Writing, env)
+	first, err := openHere(d.cfg, ingest.Serving, env)
 	if err != nil {
 		return secondDaemon(d.cfg, err)
 	}

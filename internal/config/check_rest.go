@@ -48,9 +48,6 @@ func (c *checker) vault() Vault {
 	case strings.HasPrefix(r.URL, boltScheme) && len(r.URL) > len(boltScheme):
 		// A data file, not a credential: never looked for among those.
 		v.Path = resolve(strings.TrimPrefix(r.URL, boltScheme), c.dir, "")
-		if r.EtcdCAFile+r.EtcdCertFile+r.EtcdKeyFile+r.EtcdUsername+r.EtcdPasswordFile+r.EtcdMember != "" || r.EtcdPlain {
-			c.fail("vault.url", "is a file, and keys of etcd are set", `want "etcd://host:port,…/studio", or leave the etcd_ keys out`)
-		}
 	case strings.HasPrefix(r.URL, etcdScheme) && len(r.URL) > len(etcdScheme):
 		v.Etcd = c.etcd(strings.TrimPrefix(r.URL, etcdScheme))
 	default:

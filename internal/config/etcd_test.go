@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,11 +45,26 @@ func TestEtcdRefusals(t *testing.T) {
 		"url = \"etcd://h:2379/studio\"\netcd_username = \"a\"":                    "go together",
 		"url = \"etcd://h:2379/studio\"\netcd_plain = true\netcd_ca_file = \"ca\"": "etcd_plain",
 		`url = "etcd://h:2379/` + strings.Repeat("x", 120) + `"`:                   "prefix",
-		"url = \"bbolt:///var/lib/x.db\"\netcd_username = \"a\"":                   "etcd",
 	} {
 		_, err := parse(t, minimal+"[vault]\n"+lines+"\n")
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want an error about %q", lines, err, want)
 		}
+	}
+}
+
+// A command may name another vault than the file does, with its other keys.
+func TestLoadAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	doc := minimal + "[vault]\nurl = \"bbolt:///var/lib/x.db\"\netcd_ca_file = \"ca.pem\"\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.LoadAt(path, "etcd://h1:2379/studio")
+	if err != nil || c.Vault.Path != "" || c.Vault.Etcd.Endpoints != "h1:2379" || !strings.HasSuffix(c.Vault.Etcd.CAFile, "/ca.pem") {
+		t.Errorf("got %+v, %v, want the cluster with the file's CA", c, err)
+	}
+	if _, err := config.LoadAt(path, "ftp://h1"); err == nil {
+		t.Error("got no error for a URL that is none")
 	}
 }

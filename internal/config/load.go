@@ -24,7 +24,10 @@ const MaxSize = 256 << 10
 //
 // The error is of type Errors: every fault that can be told apart, with its
 // line. On error the Config is nil.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadAt(path, "") }
+
+// LoadAt is Load with another vault.url than the file's, where it is not "".
+func LoadAt(path, url string) (*Config, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, Errors{{File: path, Msg: err.Error()}}
@@ -37,13 +40,17 @@ func Load(path string) (*Config, error) {
 		}
 		return nil, Errors{e}
 	}
-	return Parse(doc, path, filepath.Dir(abs), os.Getenv("CREDENTIALS_DIRECTORY"))
+	return parse(doc, path, filepath.Dir(abs), os.Getenv("CREDENTIALS_DIRECTORY"), url)
 }
 
 // Parse is Load for bytes: name stands in errors, dir is the folder to which
 // paths are relative, credentials the credentials directory or "". It looks
 // into credentials for the plain names that the file mentions, no further.
 func Parse(doc []byte, name, dir, credentials string) (*Config, error) {
+	return parse(doc, name, dir, credentials, "")
+}
+
+func parse(doc []byte, name, dir, credentials, url string) (*Config, error) {
 	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")) // Windows editors
 	if len(doc) > MaxSize {
 		return nil, Errors{{File: name, Msg: "is too large for a configuration", Hint: fmt.Sprintf("at most %d bytes", MaxSize)}}
@@ -63,6 +70,9 @@ func Parse(doc []byte, name, dir, credentials string) (*Config, error) {
 		if !c.decodeError(err) {
 			return nil, c.errs // what was decoded ends here: no further checks
 		}
+	}
+	if url != "" {
+		c.raw.Vault.URL = url
 	}
 	config := c.config()
 	if len(c.errs) > 0 {

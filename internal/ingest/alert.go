@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,6 +50,9 @@ func (s *Service) Alert(ctx context.Context, e Event) {
 		return tx.MarkCause(cause, e.At.Format(time.RFC3339))
 	})
 	if err != nil {
+		if errors.Is(err, vault.ErrNotLeading) {
+			return // who leads now sends it
+		}
 		s.log.Error("an alert can't be recorded; it is sent all the same", "event", "alert.error", "err", err)
 		first = true
 	}

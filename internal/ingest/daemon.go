@@ -50,11 +50,11 @@ func (s *Service) Run(ctx context.Context, h Hooks) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		var wg sync.WaitGroup
-		wg.Go(func() { s.deliverLoop(ctx, work) })
-		wg.Go(func() { s.jobLoop(ctx, work) })
-		s.inboxLoop(ctx, work, h)
-		wg.Wait()
+		if s.cluster.store != nil {
+			s.standBy(ctx, work, h)
+			return
+		}
+		s.duties(ctx, work, h)
 	}()
 	<-ctx.Done()
 	d.update(func(st *DaemonState) { st.Phase = PhaseStopping })
@@ -75,6 +75,16 @@ func (s *Service) Run(ctx context.Context, h Hooks) error {
 		r.answer(Summary{}, ErrStopping)
 	}
 	return err
+}
+
+// duties are what only one service may do on a vault: reading the inbox,
+// sending, the daily checks.
+func (s *Service) duties(ctx, work context.Context, h Hooks) {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.deliverLoop(ctx, work) })
+	wg.Go(func() { s.jobLoop(ctx, work) })
+	s.inboxLoop(ctx, work, h)
+	wg.Wait()
 }
 
 // graceful is a context that ends a while after ctx, so that a step that was

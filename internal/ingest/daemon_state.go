@@ -20,6 +20,7 @@ const (
 	PhaseWaiting    = "waiting"  // until the inbox is tried again
 	PhaseRefused    = "refused"  // the inbox refuses the password; waiting for another one
 	PhaseStopping   = "stopping"
+	PhaseStandby    = "standby" // another service leads
 )
 
 // DaemonState is how the daemon stands, for STATUS=, `status`, readiness and
@@ -44,6 +45,12 @@ type DaemonState struct {
 	Waiting        Waiting    `json:"waiting"`
 	InboxExpiresAt *string    `json:"inbox_expires_at"` // the studio's own password
 	InboxDaysLeft  *int       `json:"inbox_days_left"`
+
+	// Of several services on one vault; empty for one alone.
+	Leading      bool       `json:"leading"`
+	LeadingSince *time.Time `json:"leading_since"`
+	Leader       string     `json:"leader"`  // "" = not known, or nobody
+	Members      []string   `json:"members"` // the leader first
 }
 
 // Waiting counts what is not done.
@@ -72,8 +79,16 @@ func (d DaemonState) Line() string {
 		if d.NextTryAt != nil {
 			what += ", next try " + clock(*d.NextTryAt)
 		}
+	case PhaseStandby:
+		what = "standing by; nobody leads"
+		if d.Leader != "" {
+			what = "standing by; " + d.Leader + " leads"
+		}
 	default:
 		what = d.Phase
+	}
+	if d.Leading {
+		what = "leading; " + what
 	}
 	if d.LastPassAt != nil {
 		what += "; last pass " + clock(*d.LastPassAt)
@@ -106,6 +121,8 @@ type daemon struct {
 
 	wake  chan struct{} // ends a wait of the inbox loop; one token
 	queue chan struct{} // something may be to be sent; one token
+
+	foreign foreign // what other services changed
 
 	mu       sync.Mutex
 	running  bool
@@ -152,10 +169,12 @@ func (s *Service) Alive(ctx context.Context) bool {
 	if running && time.Since(beat) > s.cfg.Inbox.Poll+stuckAfter {
 		return false
 	}
-	return s.vault.View(ctx, func(tx *vault.Tx) error {
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
 		_, _, err := tx.AuditHead()
 		return err
-	}) == nil
+	})
+	// A cluster that is away comes back; starting anew would bring nothing.
+	return err == nil || s.cluster.store != nil && errors.Is(err, vault.ErrUnavailable)
 }
 
 // Daemon is the daemon's state now, with what waits read from the vault. It

@@ -160,6 +160,15 @@ func statusOf(re *oauth2.RetrieveError) string {
 // seals it in the vault. A token that does not let in leaves the one before
 // it in place.
 func (s *Service) KeepToken(ctx context.Context, actor, id string, given secret.Secret) error {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return err
+	}
+	if !here {
+		_, err := ask[struct{}](ctx, s, asked{Name: askToken, Actor: actor, Mailbox: id}, given)
+		return err
+	}
+	defer end()
 	if _, err := oauthConfig(s.cfg, id); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"errors"
+
+	"pec-ingest/internal/secret"
 )
 
 // RunOptions say how one run over everything that is due is made.
@@ -15,6 +17,14 @@ type RunOptions struct {
 // stored passwords, the warnings, and the outbox. What fails does not keep
 // the others from being done; all failures are returned together.
 func (s *Service) Once(ctx context.Context, o RunOptions) (Summary, error) {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	if !here {
+		return ask[Summary](ctx, s, asked{Name: askOnce, Warn: o.Warn, DryRun: o.DryRun, Person: o.Asked}, secret.Secret{})
+	}
+	defer end()
 	if o.DryRun {
 		return s.onePass(ctx, o.PassOptions)
 	}

@@ -3,17 +3,14 @@ package ingest
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"time"
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/pec"
 	"pec-ingest/internal/provider"
-	"pec-ingest/internal/vault"
 )
 
 // VaultMode says how a command needs the vault.
@@ -24,6 +21,8 @@ const (
 	Reading VaultMode = iota
 	// Writing commands create a missing one.
 	Writing
+	// Serving is the daemon: it creates a missing one, and stays.
+	Serving
 )
 
 // Open opens all that a configuration names and puts a Service together. Its
@@ -40,7 +39,7 @@ func OpenAsking(cfg *config.Config, mode VaultMode, log *slog.Logger, ask Asker)
 		return nil, err
 	}
 	o.Ask = ask
-	if o.Vault, err = OpenVault(cfg, mode, ask); err != nil {
+	if o.Vault, o.Cluster, err = openVault(cfg, mode, ask, log); err != nil {
 		return nil, err
 	}
 	return New(o), nil
@@ -130,40 +129,6 @@ func OpenTrust(cfg *config.Config) (*pec.Trust, error) {
 			Hint: "anchors are PEM certificates or spki-sha256:HEX"}
 	}
 	return trust, nil
-}
-
-// lockWait is how long a command waits for another one to close the vault.
-const lockWait = 5 * time.Second
-
-// OpenVault opens the vault of a configuration; ask may be nil.
-func OpenVault(cfg *config.Config, mode VaultMode, ask Asker) (*vault.Vault, error) {
-	if cfg.Vault.Path == "" {
-		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": vault.url: only bbolt:// is supported by this version"}
-	}
-	o := vault.Options{Path: cfg.Vault.Path, Create: mode == Writing, LockTimeout: lockWait}
-	var err error
-	if o.Recipients, err = os.ReadFile(cfg.Vault.RecipientsFile); err != nil {
-		return nil, &Error{Class: NoVault, Msg: "reading vault.recipients_file", Err: err, Hint: "`ingest init` writes one"}
-	}
-	if o.Identity, err = readIdentity(cfg, vaultKeyFiles(cfg), ask); err != nil {
-		return nil, err
-	}
-	defer clear(o.Identity)
-	v, err := vault.Open(o)
-	if err == nil {
-		return v, nil
-	}
-	e := &Error{Class: NoVault, Err: err}
-	var oe *vault.OpenError
-	if errors.As(err, &oe) {
-		e.Msg, e.Err, e.Hint = fmt.Sprintf("opening vault %q", oe.Path), oe.Err, oe.Hint
-	} else {
-		e.Msg = fmt.Sprintf("opening vault %q", cfg.Vault.Path)
-	}
-	if errors.Is(err, vault.ErrDamaged) {
-		e.Hint = damagedHint(cfg)
-	}
-	return nil, e
 }
 
 // tlsConfig is how every server is spoken to: TLS 1.2 or newer, verified.

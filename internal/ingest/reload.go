@@ -21,7 +21,7 @@ func (s *Service) Renew(cfg *config.Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	next.Vault, next.Ask = s.vault, s.ask
+	next.Vault, next.Cluster, next.Ask = s.vault, s.cluster.store, s.ask
 	n := New(next)
 	// What must not overlap must not overlap with what the old one began.
 	n.passing, n.sending, n.checking, n.jobs, n.deciding = s.passing, s.sending, s.checking, s.jobs, s.deciding

@@ -6,6 +6,7 @@ import (
 
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/schedule"
+	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
 )
 
@@ -21,6 +22,14 @@ type ReportResult struct {
 // tried at most once a version and hour; the state follows from the answer,
 // not from the report.
 func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login string, now time.Time) (ReportResult, error) {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return ReportResult{}, err
+	}
+	if !here {
+		return ask[ReportResult](ctx, s, asked{Name: askReport, Actor: actor, Mailbox: mailbox, Login: login}, secret.Secret{})
+	}
+	defer end()
 	k, err := s.pick(ctx, mailbox, login)
 	if err != nil {
 		return ReportResult{}, err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -42,11 +41,8 @@ type RestoreResult struct {
 //   - the processed folder is read again by the next pass (reread), and until
 //     then nothing is sent at all.
 func Restore(ctx context.Context, cfg *config.Config, actor, file string, now time.Time, log *slog.Logger, ask Asker) (RestoreResult, error) {
-	path := cfg.Vault.Path
-	if path == "" {
-		return RestoreResult{}, &Error{Class: BadConfig, Msg: cfg.Path + ": vault.url: only bbolt:// can be restored"}
-	}
-	sum, err := vault.Restore(path, file)
+	path := firstOf(cfg.Vault.Path, cfg.Vault.URL)
+	sum, undo, err := fillVault(ctx, cfg, file, log)
 	if err != nil {
 		return RestoreResult{}, restoreError(path, err)
 	}
@@ -55,11 +51,11 @@ func Restore(ctx context.Context, cfg *config.Config, actor, file string, now ti
 	if err != nil {
 		// Of another installation, or for another key: leave no vault behind
 		// that can't be used. The backup stays.
-		return r, errors.Join(err, os.Remove(path))
+		return r, errors.Join(err, undo())
 	}
 	r.AsOf, r.Held, err = afterRestore(ctx, v, actor, now)
 	if err = errors.Join(err, v.Close()); err != nil {
-		return r, errors.Join(&Error{Msg: "preparing the restored vault", Err: err, Hint: "nothing was kept; try again"}, os.Remove(path))
+		return r, errors.Join(&Error{Msg: "preparing the restored vault", Err: err, Hint: "nothing was kept; try again"}, undo())
 	}
 	log.Info("vault restored", "event", "vault.restored", "as_of", r.AsOf, "held", r.Held)
 	return r, nil

@@ -140,7 +140,7 @@ type Approval struct {
 	Actor     string
 	N         int
 	Candidate int           // counted from 1; 0 = the first that was not refused
-	Typed     secret.Secret // instead of a candidate
+	Typed     secret.Secret `json:"-"` // instead of a candidate
 	Mailbox   string        // for an unlisted sender: which client's mailbox; "" = the sender's
 	Login     string        // where none is known
 	Expires   time.Time     // day; zero = as the letter says
@@ -153,6 +153,14 @@ type Approval struct {
 // One item is decided by one person at a time: who comes second waits for the
 // login of the first, and then nothing of his is tried or stored.
 func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) (SetResult, error) {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return SetResult{}, err
+	}
+	if !here {
+		return ask[SetResult](ctx, s, asked{Name: askApprove, Actor: a.Actor, Approval: &a}, a.Typed)
+	}
+	defer end()
 	defer s.deciding.lock(a.N)()
 	item, r, sub, err := s.reviewItem(ctx, a.N)
 	if err != nil {
@@ -306,6 +314,14 @@ func undecided(r vault.Review) error {
 
 // Use makes an older version the current one, after trying it.
 func (s *Service) Use(ctx context.Context, actor, mailbox, login string, n int, now time.Time) (SetResult, error) {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return SetResult{}, err
+	}
+	if !here {
+		return ask[SetResult](ctx, s, asked{Name: askUse, Actor: actor, Mailbox: mailbox, Login: login, Version: n}, secret.Secret{})
+	}
+	defer end()
 	k, err := s.pick(ctx, mailbox, login)
 	if err != nil {
 		return SetResult{}, err

@@ -41,7 +41,7 @@ func SelfCheck(ctx context.Context, cfg *config.Config, s *Service, openErr erro
 	if openErr != nil {
 		return append(lines, CheckLine{"vault", LevelError, openErr.Error(), HintOf(openErr)})
 	}
-	lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.Path, ""})
+	lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.URL, ""})
 	lines = append(lines, s.checkOTP()...)
 	lines = append(lines, s.checkClock(ctx, now), s.checkInbox(ctx))
 	return append(lines, s.checkSMTP(ctx))

@@ -23,6 +23,7 @@ import (
 	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
+	"pec-ingest/internal/vault/etcdstore"
 )
 
 // ActorService is who acts in the audit log when no person asked.
@@ -54,6 +55,7 @@ type Service struct {
 
 	ask       Asker        // for a protected identity of the one-time codes
 	leisurely bool         // the checks take their time; guarded by checking
+	cluster   cluster      // other services on the same vault
 	daemon    *daemon      // state of Run, and what other parts tell it
 	lastScan  atomic.Int64 // Unix time at which the inbox was last read to its end
 
@@ -77,6 +79,8 @@ type Options struct {
 	Templates *notify.Templates
 	Log       *slog.Logger // nil: nothing is logged
 	Ask       Asker        // nil: nobody can be asked for a passphrase
+	// Cluster is what Vault is on when other services work on it too.
+	Cluster *etcdstore.Store
 }
 
 // New puts a Service together; it opens and reads nothing.
@@ -101,11 +105,18 @@ func New(o Options) *Service {
 	s.daemon = newDaemon()
 	s.sending, s.checking, s.jobs = new(sync.Mutex), new(sync.Mutex), new(sync.Mutex)
 	s.deciding = &itemLocks{}
+	if s.cluster.store = o.Cluster; o.Cluster != nil {
+		s.guardSideEffects()
+		s.daemon.foreign.after = s.OutboxChanged
+	}
 	return s
 }
 
 // Close closes the vault.
-func (s *Service) Close() error { return s.vault.Close() }
+func (s *Service) Close() error {
+	s.resign()
+	return s.vault.Close()
+}
 
 // Vault gives the open vault, for the commands that care for it.
 func (s *Service) Vault() *vault.Vault { return s.vault }

@@ -19,13 +19,13 @@ import (
 type SetRequest struct {
 	Actor   string // who enters it
 	Mailbox string
-	Login   string    // "" = the client's
-	Expires time.Time // day; zero = Issued + validity
-	Issued  time.Time // since when it is known to exist; zero = now
-	Source  string    // how it came, free text
-	Signer  string    // verified signer of the letter it came in; "" = no letter
-	Confirm bool      // tell the client that it arrived and works
-	Secret  secret.Secret
+	Login   string        // "" = the client's
+	Expires time.Time     // day; zero = Issued + validity
+	Issued  time.Time     // since when it is known to exist; zero = now
+	Source  string        // how it came, free text
+	Signer  string        // verified signer of the letter it came in; "" = no letter
+	Confirm bool          // tell the client that it arrived and works
+	Secret  secret.Secret `json:"-"`
 }
 
 // SetResult tells what became of it.
@@ -44,6 +44,14 @@ type SetResult struct {
 // one. A refused password is not stored. Trouble on the way to the provider
 // is no refusal: then it is stored as unverified and tried again.
 func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResult, error) {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return SetResult{}, err
+	}
+	if !here {
+		return ask[SetResult](ctx, s, asked{Name: askSet, Actor: r.Actor, Set: &r}, r.Secret)
+	}
+	defer end()
 	mailbox := strings.ToLower(r.Mailbox)
 	client, err := s.listedClient(ctx, mailbox)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // SetInboxRequest is a new password of the studio's own inbox.
 type SetInboxRequest struct {
 	Actor   string
-	Expires time.Time // day; zero = today + the provider's validity
-	Secret  secret.Secret
+	Expires time.Time     // day; zero = today + the provider's validity
+	Secret  secret.Secret `json:"-"`
 }
 
 // SetInboxResult tells what became of it.
@@ -31,6 +31,14 @@ type SetInboxResult struct {
 // running daemon at once. A refused one is not kept, and does not close the
 // one in use.
 func (s *Service) SetInbox(ctx context.Context, r SetInboxRequest, now time.Time) (SetInboxResult, error) {
+	ctx, end, here, err := s.duty(ctx)
+	if err != nil {
+		return SetInboxResult{}, err
+	}
+	if !here {
+		return ask[SetInboxResult](ctx, s, asked{Name: askSetInbox, Actor: r.Actor, SetInbox: &r}, r.Secret)
+	}
+	defer end()
 	if id := s.oauthOf(AccountInbox); id != "" {
 		return SetInboxResult{}, usage("the studio's inbox is signed in to, it has no password").hint("ingest login %s", id)
 	}

@@ -226,6 +226,19 @@ func claim(ctx context.Context, s Store) error {
 	return remove(ctx, s, func(key string) bool { return key != keyCopying })
 }
 
+// Export writes the vault in a store to w, as a file that Open takes.
+func Export(ctx context.Context, s Store, w io.Writer) error {
+	if _, err := storedFormat(ctx, s); err != nil {
+		return err
+	}
+	_, err := writeFile(ctx, pairsOf(ctx, s), w)
+	return err
+}
+
+// Erase removes everything that a store holds: a vault that was just made and
+// can't be used.
+func Erase(ctx context.Context, s Store) error { return empty(ctx, s) }
+
 // empty removes all that a failed copy put into s.
 func empty(ctx context.Context, s Store) error {
 	return remove(ctx, s, func(string) bool { return true })

@@ -199,6 +199,9 @@ func (s *Store) Bound(ctx context.Context) bool {
 // Member is how this process is called among the others.
 func (s *Store) Member() string { return s.member }
 
+// Follows tells whether this process stays and keeps a copy.
+func (s *Store) Follows() bool { return s.mirror != nil }
+
 // OnForeign has fn called after commits of other members; it must not block.
 // Only for a store that follows.
 func (s *Store) OnForeign(fn func()) {

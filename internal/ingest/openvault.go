@@ -1,0 +1,121 @@
+package ingest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/vault"
+	"pec-ingest/internal/vault/etcdstore"
+)
+
+// lockWait is how long a command waits for another one to close the vault.
+const lockWait = 5 * time.Second
+
+// clusterWait is how long opening waits for a cluster to answer; a daemon's
+// first reading of a large vault is in it.
+const clusterWait = time.Minute
+
+// OpenVault opens the vault of a configuration; ask may be nil.
+func OpenVault(cfg *config.Config, mode VaultMode, ask Asker) (*vault.Vault, error) {
+	v, _, err := openVault(cfg, mode, ask, nil)
+	return v, err
+}
+
+// openVault opens a vault; store is nil where it is a file.
+func openVault(cfg *config.Config, mode VaultMode, ask Asker, log *slog.Logger) (v *vault.Vault, store *etcdstore.Store, err error) {
+	o := vault.Options{Path: cfg.Vault.Path, Create: mode != Reading, LockTimeout: lockWait}
+	if o.Recipients, err = os.ReadFile(cfg.Vault.RecipientsFile); err != nil {
+		return nil, nil, &Error{Class: NoVault, Msg: "reading vault.recipients_file", Err: err, Hint: "`ingest init` writes one"}
+	}
+	if o.Identity, err = readIdentity(cfg, vaultKeyFiles(cfg), ask); err != nil {
+		return nil, nil, err
+	}
+	defer clear(o.Identity)
+	if cfg.Vault.Path != "" {
+		v, err = vault.Open(o)
+	} else {
+		v, store, err = openCluster(cfg, o, mode, log)
+	}
+	if err != nil {
+		return nil, nil, openingError(cfg, err)
+	}
+	return v, store, nil
+}
+
+func openCluster(cfg *config.Config, o vault.Options, mode VaultMode, log *slog.Logger) (*vault.Vault, *etcdstore.Store, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), clusterWait)
+	defer cancel()
+	store, err := OpenStore(ctx, cfg, mode == Serving, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Path = cfg.Vault.URL
+	o.SkipCheck = mode != Serving // it would read everything, for one record
+	v, err := vault.OpenStore(ctx, store, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return v, store, nil
+}
+
+// OpenStore connects to the cluster of a configuration. follow is for a
+// process that stays.
+func OpenStore(ctx context.Context, cfg *config.Config, follow bool, log *slog.Logger) (*etcdstore.Store, error) {
+	e := cfg.Vault.Etcd
+	c := etcdstore.Config{Endpoints: strings.Split(e.Endpoints, ","), Prefix: e.Prefix, Username: e.Username,
+		Member: safetext.LineN(memberName(e.Member), 80), Follow: follow, Log: log}
+	if !e.Plain {
+		roots, err := rootsWith(e.CAFile)
+		if err != nil {
+			return nil, &Error{Class: BadConfig, Msg: "vault.etcd_ca_file", Err: err}
+		}
+		c.TLS = tlsConfig("", roots)
+		if e.CertFile != "" {
+			pair, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile)
+			if err != nil {
+				return nil, &Error{Class: BadConfig, Msg: "vault.etcd_cert_file and etcd_key_file", Err: err}
+			}
+			c.TLS.Certificates = []tls.Certificate{pair}
+		}
+	}
+	if e.PasswordFile != "" {
+		password, err := config.ReadSecretFile(e.PasswordFile)
+		if err != nil {
+			return nil, &Error{Class: BadConfig, Msg: "vault.etcd_password_file", Err: err}
+		}
+		c.Password = password
+	}
+	store, err := etcdstore.Open(ctx, c)
+	if err != nil {
+		return nil, &Error{Class: NoVault, Msg: fmt.Sprintf("opening vault %q", cfg.Vault.URL), Err: err,
+			Hint: "do the members that vault.url names run, and can this machine reach them? `etcdctl endpoint health`; certificates: vault.etcd_ca_file"}
+	}
+	return store, nil
+}
+
+// openingError says why a vault can't be opened.
+func openingError(cfg *config.Config, err error) error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	e := &Error{Class: NoVault, Err: err}
+	var oe *vault.OpenError
+	if errors.As(err, &oe) {
+		e.Msg, e.Err, e.Hint = fmt.Sprintf("opening vault %q", oe.Path), oe.Err, oe.Hint
+	} else {
+		e.Msg = fmt.Sprintf("opening vault %q", cfg.Vault.URL)
+	}
+	if errors.Is(err, vault.ErrDamaged) {
+		e.Hint = damagedHint(cfg)
+	}
+	return e
+}
