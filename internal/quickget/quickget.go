@@ -44,6 +44,8 @@ func init() {
 	if !ok {
 		return
 	}
+	// As main does: no core dump, no debugger.
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
 	answer := make([]byte, maxAnswer)
 	line, err := q.ask(answer)
 	if err != nil {

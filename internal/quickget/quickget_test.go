@@ -148,6 +148,8 @@ func TestFindSocket(t *testing.T) {
 		{"#[web]\n#socket = \"/a\"\n" + required, quickget.DefaultSocket},
 		{required + "[web]\n#socket = \"/a\"\nlisten = \"\"\n", quickget.DefaultSocket},
 		{required + "[alert]\ncommand = [\n\"socket = \\\"/a\\\"\",\n]\n", quickget.DefaultSocket},
+		{required + "[web]\npage_socket = \"/b\"\nsocket = \"/a\"\n", "/a"},
+		{required + "[alert]\ncommand = []\n[[provider]]\nid = \"web\"\n[web]\nsocket = \"/a\"\n", "/a"},
 		{required + "[web]\nsocket = '/a'\n", ""},
 		{required + "[web]\nsocket = \"/\\u0061\"\n", ""},
 		{required + "[web]\nsocket = \"/a#b\"\n", ""},
@@ -202,6 +204,7 @@ func sameSocket(t *testing.T, doc []byte) {
 func FuzzFindSocket(f *testing.F) {
 	f.Add("[web]\nsocket = \"/run/a.sock\"\n")
 	f.Add("[web]\nreaders = [\n\"x\"]\nsocket = \"a\" # b\n[otp]\n")
+	f.Add("[ wEb\t]\nsocKet = \"/b\"\n[oauth]\n[studio . x]\n")
 	f.Add("\"we\\u0062\".socket = \"x\"\n")
 	f.Add("[studio]\nname = \"#\" # [web]\nphone = '='\n[ web]\nsocket='x'")
 	f.Fuzz(func(t *testing.T, doc string) {

@@ -41,7 +41,7 @@ func findSocket(doc []byte) (string, error) {
 		line = bytes.TrimSpace(line)
 		if bytes.HasPrefix(line, []byte("[")) {
 			table = withoutComment(line)
-			if odd(table) && string(table) != "[web]" {
+			if odd(table, "[web]") {
 				return "", errNotPlain
 			}
 			continue
@@ -50,11 +50,11 @@ func findSocket(doc []byte) (string, error) {
 		key = bytes.TrimSpace(key)
 		switch {
 		case !ok || bytes.HasPrefix(line, []byte("#")):
-		case table == nil && odd(key):
+		case table == nil && (bytes.HasPrefix(bytes.ToLower(key), []byte("web")) || odd(key, "web")):
 			return "", errNotPlain
 		case string(table) != "[web]":
 		case string(key) != "socket":
-			if odd(key) {
+			if odd(key, "socket") {
 				return "", errNotPlain
 			}
 		default:
@@ -70,11 +70,13 @@ func findSocket(doc []byte) (string, error) {
 	return string(socket), nil
 }
 
-// odd tells whether a table or key could be [web] or its socket in another
-// spelling: the library takes capitals and quotes.
-func odd(name []byte) bool {
-	name = bytes.ToLower(name)
-	return bytes.Contains(name, []byte("web")) || bytes.Contains(name, []byte("socket")) || bytes.ContainsAny(name, `"'`)
+// odd tells whether a table or key may be the one of that name in another
+// spelling: the library takes quotes, spaces and capitals.
+func odd(got []byte, name string) bool {
+	if bytes.ContainsAny(got, `"'`) {
+		return true
+	}
+	return string(got) != name && string(bytes.Join(bytes.Fields(bytes.ToLower(got)), nil)) == name
 }
 
 // withoutComment cuts a line at "#"; where that stood in a string, what is
