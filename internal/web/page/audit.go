@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,12 +30,19 @@ type auditData struct {
 	Older   string // address of what is older; "" = nothing
 	Newest  string // address of the beginning; "" = this is it
 	Chain   verified
+	Groups  []string
 }
+
+// eventGroups are how the names of events begin, as the filter offers them.
+var eventGroups = []string{"credential.", "review.", "submission.", "probe.", "warning.", "outbox.", "client.", "page.", "vault.", "inbox.", "socket."}
 
 func (p *Page) audit(w http.ResponseWriter, r *http.Request, _ Person) error {
 	v := r.URL.Query()
-	d := auditData{frame: p.frame(r, "audit", "nav.audit"), Wrong: map[string]string{}}
-	d.Form.Mailbox, d.Form.Actor, d.Form.Event = safetext.Line(v.Get("casella")), safetext.Line(v.Get("chi")), safetext.Line(v.Get("evento"))
+	d := auditData{frame: p.frame(r, "audit", "nav.audit"), Wrong: map[string]string{}, Groups: eventGroups}
+	d.Form.Mailbox, d.Form.Actor, d.Form.Event = safetext.Line(v.Get("casella")), safetext.Line(v.Get("chi")), v.Get("evento")
+	if !slices.Contains(eventGroups, d.Form.Event) {
+		d.Form.Event = ""
+	}
 	d.Form.From, d.Form.To = safetext.LineN(v.Get("dal"), 20), safetext.LineN(v.Get("al"), 20)
 	q := AuditQuery{Mailbox: d.Form.Mailbox, Actor: d.Form.Actor, Event: d.Form.Event, Limit: entriesShown}
 	var err error

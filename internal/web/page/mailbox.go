@@ -13,6 +13,9 @@ type mailboxData struct {
 
 func (p *Page) mailbox(w http.ResponseWriter, r *http.Request, _ Person) error {
 	box, err := p.o.Source.Mailbox(r.Context(), strings.ToLower(r.PathValue("mailbox")))
+	if isKind(err, KindNotListed) {
+		return &Problem{Kind: KindNotFound}
+	}
 	if err != nil {
 		return err
 	}

@@ -131,6 +131,8 @@ type mailboxesData struct {
 	frame
 	Query        listQuery
 	Rows         []Mailbox
+	Shown        []boxRow // Rows, in words
+	CheckLabel   string
 	Total, Found int
 	States       []stateCount
 	Everything   string // the address without a state
@@ -181,7 +183,45 @@ func (p *Page) mailboxes(w http.ResponseWriter, r *http.Request, _ Person) error
 	}
 	d.Rows = rows
 	d.paginate()
+	d.CheckLabel = d.T("home.col.check") + ":"
+	for _, m := range d.Rows {
+		d.Shown = append(d.Shown, d.row(m))
+	}
 	return p.render(w, http.StatusOK, "mailboxes", d)
+}
+
+// boxRow is a row of the list in words, ready for the template: with a
+// thousand of them the template's own calls would take most of the time.
+type boxRow struct {
+	State, ID, Href, Name, Address, Login string
+	StateText, Trouble                    string
+	Left, Expires, ExpiresISO, Claimed    string
+	Bar                                   *span
+	Check, CheckedAt, CheckedISO          string
+}
+
+func (f frame) row(m Mailbox) boxRow {
+	r := boxRow{State: m.State, Href: mailboxPath(m.Address), Name: f.Addr(m.Address), StateText: f.Or("state.", m.State)}
+	r.ID = "m-" + url.PathEscape(m.Address+"/"+m.Login)
+	if m.Client != "" {
+		r.Name, r.Address = f.Safe(m.Client), r.Name
+	}
+	if m.Login != "" && m.Login != m.Address {
+		r.Login = f.T("home.login", f.Safe(m.Login))
+	}
+	if !m.TroubleSince.IsZero() {
+		r.Trouble = f.T("trouble.from", f.At(m.TroubleSince))
+	}
+	if m.Version > 0 {
+		r.Left, r.Expires, r.ExpiresISO, r.Bar = f.Left(m), f.Day(m.Expires), f.ISODay(m.Expires), f.Span(m)
+	}
+	if !m.Claimed.IsZero() {
+		r.Claimed = f.T("claimed", f.Day(m.Claimed))
+	}
+	if !m.Checked.IsZero() {
+		r.Check, r.CheckedAt, r.CheckedISO = f.Or("check.", m.CheckResult), f.At(m.Checked), f.ISO(m.Checked)
+	}
+	return r
 }
 
 // paginate cuts the rows to the page asked for.
@@ -228,18 +268,20 @@ func (f frame) Left(m Mailbox) string {
 // span is where a password stands in its validity, for the bar: lengths in
 // percent of it.
 type span struct {
+	State       string
 	Done, Renew int // elapsed; where the renewal begins
+	Knob        int // where the mark stands, inside the bar
 	Label       string
 }
 
 // Span gives the bar of a mailbox.
-func (f frame) Span(m Mailbox) span {
+func (f frame) Span(m Mailbox) *span {
 	renew := 100
 	if total := days(m.Issued, m.Expires); total > 0 {
 		renew = min(100*days(m.Issued, m.RenewOn)/total, 100)
 	}
 	done := min(elapsedOn(m, f.Today()), 100)
-	return span{done, renew, f.T("span.label", f.Day(m.Issued), f.Day(m.Expires), f.Day(m.RenewOn), done)}
+	return &span{m.State, done, renew, max(1, min(done, 99)), f.T("span.label", f.Day(m.Issued), f.Day(m.Expires), f.Day(m.RenewOn), done)}
 }
 
 func days(from, to time.Time) int { return int(to.Sub(from).Hours() / 24) }

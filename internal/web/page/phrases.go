@@ -20,6 +20,21 @@ func (f frame) Ended(why string) string {
 	return f.Or("ended.", strings.ReplaceAll(why, " ", "-"))
 }
 
+var reviewForm = regexp.MustCompile(`^review ([0-9]+)$`)
+
+// Source says where a version came from: a PEC identifier, or who entered it.
+func (f frame) Source(source string) string {
+	how, byHand := strings.CutPrefix(source, "set")
+	if !byHand || how != "" && !strings.HasPrefix(how, ": ") {
+		return safetext.Line(source)
+	}
+	how = strings.TrimPrefix(how, ": ")
+	if m := reviewForm.FindStringSubmatch(how); m != nil {
+		how = f.T("review.title", m[1])
+	}
+	return strings.TrimSuffix(f.T("source.set")+": "+safetext.Line(how), ": ")
+}
+
 // Decision says what a person decided.
 func (f frame) Decision(what string) string {
 	if reason, ok := strings.CutPrefix(what, "rejected: "); ok && reason != "" {

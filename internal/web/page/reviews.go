@@ -187,9 +187,13 @@ func (p *Page) approve(w http.ResponseWriter, r *http.Request, who Person) error
 	}
 	if len(wrong) == 0 {
 		// A login may take long, and what it proved is kept whoever waits.
-		_, err = p.o.Source.Approve(context.WithoutCancel(r.Context()), a)
-		if err == nil {
-			p.onward(w, r, who, n, "approvata")
+		var stored Stored
+		if stored, err = p.o.Source.Approve(context.WithoutCancel(r.Context()), a); err == nil {
+			done := "approvata"
+			if stored.State == "unverified" {
+				done = "approvata-dubbia"
+			}
+			p.onward(w, r, n, done)
 			return nil
 		}
 	} else {
@@ -212,14 +216,14 @@ func (p *Page) reject(w http.ResponseWriter, r *http.Request, who Person) error 
 		wrong["motivo"] = wordsFor(r, who).T("wrong.reason")
 		err = &Problem{Kind: KindInvalid}
 	} else if err = p.o.Source.Reject(r.Context(), who.actor(), n, reason, tell); err == nil {
-		p.onward(w, r, who, n, "respinta")
+		p.onward(w, r, n, "respinta")
 		return nil
 	}
 	return p.reviewAgain(w, r, who, err, func(d *reviewData) { d.Wrong, d.RejectWith, d.Tell = wrong, reason, tell })
 }
 
 // onward goes to the next item that waits.
-func (p *Page) onward(w http.ResponseWriter, r *http.Request, _ Person, n int, done string) {
+func (p *Page) onward(w http.ResponseWriter, r *http.Request, n int, done string) {
 	to := "/da-decidere"
 	if next, _ := p.nextOpen(r.Context(), frame{}, n); next > 0 {
 		to += "/" + strconv.Itoa(next)
@@ -286,17 +290,16 @@ func (frame) Pieces(letter string) (list []piece) {
 	return append(list, piece{letter[at:], false})
 }
 
-// Who names an actor of the audit log for people: "uid:1000(anna)" is anna.
+// Who names an actor of the audit log for people.
 func (f frame) Who(actor string) string {
 	if actor == "service" {
 		return f.T("who.service")
 	}
 	if m := actorForm.FindStringSubmatch(actor); m != nil {
-		if m[2] != "" && m[1] == "uid:" {
-			return safetext.LineN(m[2], 80)
-		}
+		return safetext.LineN(m[1]+m[2], 80)
 	}
 	return safetext.LineN(actor, 80)
 }
 
-var actorForm = regexp.MustCompile(`^(uid:)[0-9]+\(([^()]+)\)$`)
+// actorForm is "uid:1000(anna)", or "page:Anna Rossi(uid:1000)".
+var actorForm = regexp.MustCompile(`^(?:uid:[0-9]+\(([^()]+)\)|page:([^()]+)(?:\(.*\))?)$`)

@@ -7,9 +7,12 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"pec-ingest/internal/schedule"
 )
 
 // view is one template with the layout around it.
@@ -133,7 +136,22 @@ var functions = template.FuncMap{
 		}
 		return m, nil
 	},
-	"sub": func(a, b int) int { return a - b },
-	// knob keeps a mark of width 2 inside a bar of 100.
-	"knob": func(percent int) int { return max(0, min(percent-1, 98)) },
+	"sub":   func(a, b int) int { return a - b },
+	"shape": shapeOf,
+}
+
+// shapeOf is the shape of a state, or of how a part stands.
+func shapeOf(state string) string {
+	switch state {
+	case "good":
+		return schedule.StateValid
+	case "warning":
+		return schedule.StateDue
+	case "error":
+		return schedule.StateBroken
+	}
+	if slices.Contains(states, state) {
+		return state
+	}
+	return schedule.StateMissing
 }

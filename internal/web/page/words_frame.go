@@ -25,6 +25,8 @@ var wordsOfFrame = map[string][2]string{
 	"theme.dark":  {"Scuro", "Dark"},
 	"fresh":       {"Aggiornato alle %s", "As of %s"},
 	"fresh.stale": {"Il servizio non risponde: questa pagina è ferma alle %s", "The service does not answer: this page is as of %s"},
+	"busy.try":    {"Prova in corso…", "Trying…"},
+	"busy.check":  {"Controllo in corso…", "Checking…"},
 	"nothing":     {"Nulla da mostrare.", "Nothing to show."},
 	"yes":         {"sì", "yes"},
 	"no":          {"no", "no"},

@@ -80,6 +80,7 @@ var wordsOfMailboxes = map[string][2]string{
 	"box.received":                  {"Arrivata", "Received"},
 	"box.proven":                    {"provata %s", "proven %s"},
 	"box.source":                    {"Da dove", "From where"},
+	"source.set":                    {"inserita", "entered"},
 	"box.ended":                     {"finita %s", "ended %s"},
 	"box.destroyed":                 {"password distrutta", "password destroyed"},
 	"box.audit":                     {"Dal registro", "From the audit log"},

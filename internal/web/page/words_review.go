@@ -1,7 +1,7 @@
 package page
 
 var wordsOfReview = map[string][2]string{
-	"review.title":     {"Decisione n. %d", "Decision no. %d"},
+	"review.title":     {"Decisione n. %v", "Decision no. %v"},
 	"review.none":      {"Niente da decidere.", "Nothing to decide."},
 	"review.open.one":  {"%d lettera aspetta una persona.", "%d letter waits for a person."},
 	"review.open.more": {"%d lettere aspettano una persona.", "%d letters wait for a person."},

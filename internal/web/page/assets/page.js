@@ -1,1 +1,145 @@
-// Keeps the page fresh; everything works without it.
+// Keeps the page fresh; everything works without it. It fetches the page it
+// is on and puts the parts marked data-fresh in place, unless somebody types,
+// selects or has focus in them. It keeps nothing and sends nothing else.
+"use strict";
+(() => {
+  const body = document.body;
+  const every = 20000; // ms between refreshes
+  let running = null;  // the fetch under way
+
+  const field = (e) => e && /^(INPUT|TEXTAREA|SELECT)$/.test(e.tagName);
+  const changed = (e) =>
+    e.type === "checkbox" || e.type === "radio" ? e.checked !== e.defaultChecked
+      : e.tagName === "SELECT" ? [...e.options].some((o) => o.selected !== o.defaultSelected)
+        : e.value !== e.defaultValue;
+
+  // busy tells whether somebody works inside a part.
+  function busy(part) {
+    if (field(document.activeElement) && part.contains(document.activeElement)) return true;
+    if ([...part.querySelectorAll("input:not([type=hidden]), textarea, select")].some(changed)) return true;
+    const s = getSelection();
+    return s && !s.isCollapsed && part.contains(s.anchorNode);
+  }
+
+  // same finds in a part what stood in another one: by id, else by address.
+  function same(part, e) {
+    if (e.id) return part.ownerDocument.getElementById(e.id);
+    const href = e.getAttribute("href");
+    return href && [...part.querySelectorAll("a")].find((a) => a.getAttribute("href") === href && a.textContent === e.textContent);
+  }
+
+  function put(part, fresh) {
+    if (part.innerHTML === fresh.innerHTML || busy(part)) return;
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const open = [...part.querySelectorAll("details[id][open]")].map((d) => d.id);
+    // What stands at the top of the window stays there.
+    const anchor = [...part.querySelectorAll("[data-row][id]")].find((e) => e.getBoundingClientRect().top >= 0);
+    const top = anchor && anchor.getBoundingClientRect().top;
+    const id = anchor && anchor.id;
+    const scrolled = scrollY > 0;
+    part.replaceChildren(...fresh.childNodes);
+    for (const d of open) document.getElementById(d)?.setAttribute("open", "");
+    if (focused) same(part, focused)?.focus({ preventScroll: true });
+    const again = id && document.getElementById(id);
+    if (again && scrolled) scrollBy(0, again.getBoundingClientRect().top - top);
+  }
+
+  function stale() {
+    const fresh = document.getElementById("fresh");
+    if (!fresh || fresh.classList.contains("stale")) return;
+    const at = fresh.textContent.match(/[0-9:]{8}/);
+    fresh.textContent = body.dataset.stale.replace("%s", at ? at[0] : "–");
+    fresh.classList.add("stale");
+  }
+
+  async function refresh(address) {
+    running?.abort();
+    const mine = (running = new AbortController());
+    const limit = setTimeout(() => mine.abort("slow"), 15000);
+    try {
+      const answer = await fetch(address, { signal: mine.signal, cache: "no-store", redirect: "error", headers: { "X-Refresh": "1" } });
+      if (!answer.ok) return stale();
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (mine.signal.aborted) return;
+      for (const part of document.querySelectorAll("[data-fresh][id], #nav")) {
+        const fresh = page.getElementById(part.id);
+        if (fresh) put(part, document.adoptNode(fresh));
+      }
+      const at = page.getElementById("fresh"), now = document.getElementById("fresh");
+      if (at && now) {
+        now.textContent = at.textContent;
+        now.classList.remove("stale");
+      }
+      document.title = page.title;
+    } catch {
+      if (!mine.signal.aborted || mine.signal.reason === "slow") stale();
+    } finally {
+      clearTimeout(limit);
+      if (running === mine) running = null;
+    }
+  }
+
+  const here = () => location.pathname + location.search;
+  if ("live" in body.dataset) {
+    setInterval(() => { if (!document.hidden && !running) refresh(here()); }, every);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(here()); });
+  }
+
+  // The search answers while one types; Enter does the same without script.
+  for (const input of document.querySelectorAll("[data-search]")) {
+    let wait;
+    const search = () => {
+      const q = new URLSearchParams(new FormData(input.form));
+      if (!input.value.trim()) q.delete("q");
+      const address = input.form.getAttribute("action") + (q.size ? "?" + q : "");
+      history.replaceState(null, "", address);
+      refresh(address);
+    };
+    input.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(search, 200); });
+    input.form.addEventListener("submit", (e) => { e.preventDefault(); clearTimeout(wait); search(); });
+  }
+
+  // A password can be looked at while it is typed.
+  for (const hidden of document.querySelectorAll(".js[hidden]")) hidden.hidden = false;
+  for (const box of document.querySelectorAll("[data-show]")) {
+    const input = document.getElementById(box.dataset.show);
+    box.addEventListener("change", () => { input.type = box.checked ? "text" : "password"; });
+    input.form.addEventListener("submit", () => { input.type = "password"; });
+    input.addEventListener("input", () => {
+      const typed = document.getElementById("typed");
+      if (typed && input.value) typed.checked = true;
+    });
+  }
+
+  // A decision is sent once, however often the button is pressed.
+  for (const form of document.querySelectorAll("form[method=post]")) {
+    form.addEventListener("submit", (e) => {
+      if (form.dataset.sent) return e.preventDefault();
+      form.dataset.sent = "1";
+      for (const b of form.querySelectorAll("button")) {
+        b.setAttribute("aria-disabled", "true");
+        if (b.dataset.busy) b.textContent = b.dataset.busy;
+      }
+    });
+  }
+  addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
+  document.getElementById("problem")?.focus();
+
+  const rows = () => [...document.querySelectorAll("[data-row]")].filter((e) => e.offsetParent !== null);
+  function step(by) {
+    const list = rows();
+    const next = list[Math.max(0, Math.min(list.length - 1, list.indexOf(document.activeElement) + by))];
+    next?.focus();
+  }
+  document.addEventListener("keydown", (e) => {
+    if (body.dataset.keys === "off" || e.ctrlKey || e.altKey || e.metaKey || e.isComposing || field(document.activeElement)) return;
+    const links = document.querySelectorAll("#nav a");
+    if (e.key === "/") document.querySelector("[data-search]")?.focus();
+    else if (e.key === "j") step(1);
+    else if (e.key === "k") step(-1);
+    else if (e.key === "?") location.href = "/aiuto";
+    else if (e.key >= "1" && e.key <= "7" && links[e.key - 1]) links[e.key - 1].click();
+    else return;
+    e.preventDefault();
+  });
+})();
