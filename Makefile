@@ -3,7 +3,7 @@
 GO ?= go
 GOFLAGS_TEST ?= -timeout 14m
 
-.PHONY: demo build deb test test-all race check fuzz fmt cover deps vulncheck
+.PHONY: demo build deb test test-all race check fuzz bench-get fmt cover deps vulncheck
 
 demo: ## run the main job on an embedded example
 	$(GO) run ./cmd/ingest demo
@@ -35,6 +35,9 @@ check: ## format, vet, staticcheck
 FUZZTIME ?= 60s
 fuzz: ## run each fuzz target for FUZZTIME
 	./scripts/fuzz.sh $(FUZZTIME)
+
+bench-get: ## `ingest get` beside pass and gopass
+	GO=$(GO) ./scripts/bench-get.sh
 
 fmt: ## format the sources
 	gofmt -w cmd internal

@@ -11,6 +11,9 @@ table='
 /usr/sbin/postfix        postfix          test
 /usr/bin/openssl         openssl          test
 /usr/bin/python3         python3-minimal  bench
+/usr/bin/pass            pass             bench
+/usr/bin/gopass          gopass           bench
+/usr/bin/gpg             gnupg            bench
 /usr/bin/mbsync          isync            test
 /usr/bin/msmtp           msmtp            test
 /usr/bin/fetchmail       fetchmail        test
