@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"pec-ingest/internal/provider"
 	"pec-ingest/internal/vault"
 )
 
@@ -61,13 +62,20 @@ func (r *roster) serves(sender string) []string {
 // guessed: where the provider wants a user ID and the record has none, ok is
 // false.
 func (s *Service) loginOf(c vault.Client, signer string) (login string, ok bool) {
-	if c.Login != "" {
+	p, _ := s.providerOf(c, signer)
+	return loginAt(c, p)
+}
+
+// loginAt is loginOf at a known provider; the zero Provider is an unknown one.
+func loginAt(c vault.Client, p provider.Provider) (login string, ok bool) {
+	switch {
+	case c.Login != "":
 		return c.Login, true
-	}
-	if p, known := s.providerOf(c, signer); known && p.Login == loginUserID {
+	case p.Login == provider.LoginUserID:
 		return "", false
+	case p.Login == provider.LoginLocalPart:
+		local, _, _ := strings.Cut(c.Mailbox, "@")
+		return local, true
 	}
 	return c.Mailbox, true
 }
-
-const loginUserID = "user-id"

@@ -55,17 +55,17 @@ func (s *Service) Profile(ctx context.Context, mailbox, login string, program []
 		return Profile{}, err
 	}
 	p := Profile{Mailbox: mailbox, Login: k.cred.Login, Name: k.client.Name, UsedIn: notNil(k.client.UsedIn), Validity: k.version.ValidityDays}
-	if p.Login == "" {
-		ok := false
-		if p.Login, ok = s.loginOf(k.client, k.cred.Signer); !ok {
-			return Profile{}, (&Error{Class: NeedsPerson, Msg: "the provider of " + mailbox + " uses a user ID, and none is on record"}).
-				hint("`ingest client add %s --login ID`", mailbox)
-		}
-	}
 	row, known := s.providerOf(k.client, k.cred.Signer)
 	if !known {
 		if row, known = s.providers.ByDomain(mailbox[strings.LastIndex(mailbox, "@")+1:]); known {
 			p.Guessed = k.version.Addr == "" && k.client.IMAPAddr == ""
+		}
+	}
+	if p.Login == "" {
+		ok := false
+		if p.Login, ok = loginAt(k.client, row); !ok {
+			return Profile{}, (&Error{Class: NeedsPerson, Msg: "the provider of " + mailbox + " uses a user ID, and none is on record"}).
+				hint("`ingest client add %s --login ID`", mailbox)
 		}
 	}
 	p.SMTPLogin = p.Login
