@@ -154,7 +154,11 @@ func (p *pass) askForPEC(tx *vault.Tx, j *judged) error {
 	}
 	client := p.clients.byMailbox[mailbox]
 	cause := "not-certified/" + mailbox + "/" + p.today(p.now).Format("2006-01")
-	return p.queue(tx, cause, notify.KindNotCertified, client, mailbox, p.dataFor(client, "", vault.Version{}), priorityReply)
+	again, err := afterRestoreOf(tx, j.received)
+	if err != nil {
+		return err
+	}
+	return p.queueDoubtful(tx, cause, notify.KindNotCertified, client, mailbox, p.dataFor(client, "", vault.Version{}), priorityReply, again)
 }
 
 // adoptPlace follows a known message to a new place: after the server

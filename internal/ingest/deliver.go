@@ -81,7 +81,7 @@ func (s *Service) settleDoubts(ctx context.Context, now time.Time) error {
 			}
 			left--
 			o.Resent++ // a server that swallows every answer gets it so often and no more
-			o.State, o.NextAt, o.SentAt = vault.OutQueued, time.Time{}, time.Time{}
+			o.State, o.NextAt, o.SentAt, o.Doubtful = vault.OutQueued, time.Time{}, time.Time{}, false
 			s.log.Warn("no acceptance receipt within the hour: sent again with the same Message-ID", "event", "outbox.resent", "n", o.N)
 			if err := tx.PutOutgoing(o); err != nil {
 				return err
@@ -101,7 +101,7 @@ func (s *Service) dueMail(ctx context.Context, now time.Time) (due []vault.Outgo
 			return err
 		}
 		for _, o := range open {
-			if o.State == vault.OutQueued && !o.NextAt.After(now) {
+			if o.State == vault.OutQueued && !o.NextAt.After(now) && !o.Doubtful {
 				due = append(due, o)
 			}
 		}

@@ -86,7 +86,7 @@ func (s *Service) OutboxMessage(ctx context.Context, n int) (row OutboxRow, subj
 func (s *Service) OutboxRetry(ctx context.Context, actor string, n int) error {
 	return s.decideOutgoing(ctx, actor, n, "outbox.retried", func(o *vault.Outgoing) {
 		o.State, o.NextAt, o.SentAt, o.LastError = vault.OutQueued, time.Time{}, time.Time{}, ""
-		o.Tries, o.Withdrawn = 0, false
+		o.Tries, o.Withdrawn, o.Doubtful = 0, false, false
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
+	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/vault"
 )
 
@@ -17,17 +18,51 @@ import (
 // acceptance receipt for a message that this vault knows nothing of says to
 // whom which subject was sent: it stands for one such message, which is then
 // not sent a second time.
+//
+// Such a message is one whose reason is older than the restore: a letter
+// received before it, a warning that was due at that moment. It is Doubtful:
+// it waits an hour for its receipt, as what the backup held as unsent does,
+// and is sent when none came. Where no receipts come back (ordinary mail, or
+// another account) nobody can know: it stays in doubt, the outbox and the
+// digest show it, and a person decides. A warning that comes later is not
+// held, so that nobody is left without one; nor is the digest, which says how
+// things stand now.
 
 const (
 	causeLost     = "lost/"      // + what was sent + "/" + receipt
 	causeLostUsed = "lost-used/" // + the same
-	// lostWindow is how long after a restore messages are compared: until
-	// the next warnings run on a working day, and a day more.
-	lostWindow = 5 * 24 * time.Hour
+	// lostWindow is how long after a restore a reply may be one that was sent
+	// already; older letters are not answered.
+	lostWindow = AnswerWithin
 	// lostMargin: clocks differ, and a message is accepted a moment after it
 	// was queued.
 	lostMargin = time.Hour
 )
+
+// afterRestoreOf tells whether the vault was restored lately, after a reason
+// to write that came up at that time.
+func afterRestoreOf(tx *vault.Tx, reason time.Time) (bool, error) {
+	restored, ok, err := tx.Job(jobRestored)
+	return err == nil && ok && reason.Before(restored) && time.Since(restored) < lostWindow, err
+}
+
+// dueBeforeRestore lists the keys of the warnings that were due when the vault
+// was restored.
+func (s *Service) dueBeforeRestore(ctx context.Context, facts []schedule.Facts, warned func(string) bool) (map[string]bool, error) {
+	var at time.Time
+	err := s.vault.View(ctx, func(tx *vault.Tx) (err error) {
+		at, _, err = tx.Job(jobRestored)
+		return err
+	})
+	keys := map[string]bool{}
+	if err != nil || at.IsZero() {
+		return keys, err
+	}
+	for _, w := range schedule.Due(at, s.warnings.NextWorking(at, s.policy), facts, warned, s.policy) {
+		keys[w.Key()] = true
+	}
+	return keys, nil
+}
 
 // sentKey names what was sent to whom.
 func sentKey(to, subject string) string {
@@ -91,24 +126,47 @@ func (p *pass) markLost(ctx context.Context, r *pec.Message) error {
 	})
 }
 
-// matchLost takes out of the queue what the lost vault had sent already. Each
-// receipt stands for one message, queued within lostWindow of the restore.
-func (s *Service) matchLost(ctx context.Context, now time.Time) error {
-	var queued []vault.Outgoing
-	var lost []string
-	err := s.vault.View(ctx, func(tx *vault.Tx) error {
-		queued, lost = nil, nil
-		restored, ok, err := tx.Job(jobRestored)
-		if err != nil || !ok || now.Sub(restored) > lostWindow {
-			return err
-		}
+// noteLate looks for receipts that came after the folders were read again, as
+// long as a message waits for one.
+func (p *pass) noteLate(ctx context.Context) error {
+	var asOf time.Time
+	waits := false
+	err := p.vault.View(ctx, func(tx *vault.Tx) error {
+		waits = false
 		open, err := tx.OpenOutgoing()
 		for _, o := range open {
-			if o.State == vault.OutQueued && !o.QueuedAt.Before(restored) {
-				queued = append(queued, o)
+			waits = waits || o.Doubtful
+		}
+		if err != nil || !waits {
+			return err
+		}
+		asOf, _, err = tx.Job(jobRestoredAsOf)
+		return err
+	})
+	if err != nil || !waits || !p.tracked() {
+		return err
+	}
+	return p.noteLost(ctx, p.sess, asOf)
+}
+
+// matchLost takes out of the queue what the lost vault had sent already; each
+// receipt stands for one message. What has no receipt is then in doubt.
+func (s *Service) matchLost(ctx context.Context) error {
+	var doubtful []vault.Outgoing
+	var lost []string
+	var restored time.Time
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+		doubtful, lost = nil, nil
+		open, err := tx.OpenOutgoing()
+		for _, o := range open {
+			if o.Doubtful && (o.State == vault.OutQueued || s.tracked()) {
+				doubtful = append(doubtful, o)
 			}
 		}
-		if err != nil || len(queued) == 0 {
+		if err != nil || len(doubtful) == 0 {
+			return err
+		}
+		if restored, _, err = tx.Job(jobRestored); err != nil {
 			return err
 		}
 		return tx.Causes(causeLost, func(cause string) error {
@@ -116,31 +174,33 @@ func (s *Service) matchLost(ctx context.Context, now time.Time) error {
 			return nil
 		})
 	})
-	if err != nil || len(lost) == 0 {
+	if err != nil {
 		return err
 	}
-	for _, o := range queued {
-		mail, err := s.compose(o)
-		if err != nil {
-			continue // sendOne says so
+	for _, o := range doubtful {
+		key := ""
+		if mail, err := s.compose(o); err == nil { // else sendOne will say so
+			key = sentKey(o.To, mail.Subject) + "/"
 		}
-		if err := s.matchOne(ctx, o.N, sentKey(o.To, mail.Subject)+"/", lost); err != nil {
+		if err := s.matchOne(ctx, o.N, key, lost, restored); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) matchOne(ctx context.Context, n int, key string, lost []string) error {
-	matched := false
+// matchOne gives a doubtful message one of the receipts with its key, or holds
+// it until there is one.
+func (s *Service) matchOne(ctx context.Context, n int, key string, lost []string, restored time.Time) error {
+	matched, held := false, false
 	err := s.vault.Update(ctx, func(tx *vault.Tx) error {
-		matched = false
+		matched, held = false, false
 		o, ok, err := tx.Outgoing(n)
-		if err != nil || !ok || o.State != vault.OutQueued {
+		if err != nil || !ok || !o.Doubtful || o.State != vault.OutQueued && o.State != vault.OutInDoubt {
 			return err
 		}
 		for _, l := range lost {
-			if !strings.HasPrefix(l, key) {
+			if key == "" || !strings.HasPrefix(l, key) {
 				continue
 			}
 			used, err := tx.Caused(causeLostUsed + l)
@@ -154,16 +214,29 @@ func (s *Service) matchOne(ctx context.Context, n int, key string, lost []string
 			if err := tx.MarkCause(causeLostUsed+l, ""); err != nil {
 				return err
 			}
-			o.State, o.LastError = vault.OutAccepted, "sent before the vault was restored"
+			o.State, o.LastError, o.Doubtful = vault.OutAccepted, "sent before the vault was restored", false
 			if err := tx.PutOutgoing(o); err != nil {
 				return err
 			}
 			return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "outbox.matched", Mailbox: o.Mailbox})
 		}
-		return nil
+		if o.State == vault.OutInDoubt {
+			return nil
+		}
+		held = true
+		// The lost vault sent it before the restore, if ever; a minute earlier,
+		// so that it does not count as sent just now.
+		o.State, o.SentAt, o.LastError = vault.OutInDoubt, restored.Add(-time.Minute), restoredDoubt
+		return tx.PutOutgoing(o)
 	})
 	if matched {
 		s.log.Info("a message was sent before the restore already", "event", "outbox.matched", "n", n)
 	}
+	if held {
+		s.log.Info("a message may have been sent before the restore: it waits for its receipt", "event", "outbox.doubtful", "n", n, "tracked", s.tracked())
+	}
 	return err
 }
+
+// restoredDoubt is why a message is in doubt after a restore.
+const restoredDoubt = "the vault was restored: it may have been sent"

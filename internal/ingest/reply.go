@@ -53,7 +53,11 @@ func (s *Service) replyBecause(tx *vault.Tx, sub vault.Submission, kind notify.K
 	}
 	data := s.dataFor(client, sub.Signer, v)
 	data.Reason = reason
-	return s.queue(tx, cause, kind, client, client.Mailbox, data, priorityReply)
+	again, err := afterRestoreOf(tx, sub.ReceivedAt)
+	if err != nil {
+		return err
+	}
+	return s.queueDoubtful(tx, cause, kind, client, client.Mailbox, data, priorityReply, again)
 }
 
 // joinAnswer adds a mailbox to the answer that waits for another mailbox of
@@ -204,6 +208,12 @@ func langOf(c vault.Client) string {
 //
 // Nothing is ever sent to an address of the inbox that is read.
 func (s *Service) queue(tx *vault.Tx, cause string, kind notify.Kind, c vault.Client, to string, d notify.Data, priority int) error {
+	return s.queueDoubtful(tx, cause, kind, c, to, d, priority, false)
+}
+
+// queueDoubtful is queue for what a vault that was lost may have sent
+// (lostmail.go), where doubtful says so.
+func (s *Service) queueDoubtful(tx *vault.Tx, cause string, kind notify.Kind, c vault.Client, to string, d notify.Data, priority int, doubtful bool) error {
 	if s.isOwn(to) && kind != notify.KindStudioInbox && kind != notify.KindDigest {
 		return nil
 	}
@@ -216,7 +226,7 @@ func (s *Service) queue(tx *vault.Tx, cause string, kind notify.Kind, c vault.Cl
 		return err
 	}
 	n, queued, err := tx.Queue(vault.Outgoing{Cause: shortCause(cause), Kind: string(kind), To: to, Mailbox: c.Mailbox, Lang: d.Lang,
-		MessageID: id, Data: body, QueuedAt: time.Now(), Priority: priority})
+		MessageID: id, Data: body, QueuedAt: time.Now(), Priority: priority, Doubtful: doubtful})
 	if err != nil || !queued || s.cfg.SMTP.Enabled {
 		return err
 	}

@@ -53,8 +53,11 @@ func (s *Service) restoredAsOf(ctx context.Context) (asOf time.Time, due bool, e
 // messages stay where they are.
 func (p *pass) reread(ctx context.Context) error {
 	asOf, due, err := p.restoredAsOf(ctx)
-	if err != nil || !due || p.opts.DryRun {
+	if err != nil || p.opts.DryRun {
 		return err
+	}
+	if !due {
+		return p.noteLate(ctx)
 	}
 	if err := p.noteLost(ctx, p.sess, asOf); err != nil {
 		return err
@@ -103,5 +106,5 @@ func (s *Service) heldByRestore(ctx context.Context) (hold bool, err error) {
 		s.log.Info("nothing is sent before the processed folder was read again", "event", "outbox.held")
 		return true, nil
 	}
-	return false, s.matchLost(ctx, time.Now())
+	return false, s.matchLost(ctx)
 }

@@ -103,7 +103,7 @@ func afterRestore(ctx context.Context, v *vault.Vault, actor string, now time.Ti
 	for part := range slices.Chunk(queued, holdAtOnce) {
 		err := v.Update(ctx, func(tx *vault.Tx) error {
 			for _, o := range part {
-				o.State, o.SentAt, o.LastError = vault.OutInDoubt, now, "the vault was restored: it may have been sent"
+				o.State, o.SentAt, o.LastError = vault.OutInDoubt, now, restoredDoubt
 				if err := tx.PutOutgoing(o); err != nil {
 					return err
 				}

@@ -301,7 +301,11 @@ func (s *Service) settleDecided(tx *vault.Tx, r vault.Review, d decision) error 
 	}
 	data := s.dataFor(client, sub.Signer, v)
 	data.Reason = d.reason
-	return s.queue(tx, causeReply+sub.ID+"/"+string(d.reply), d.reply, client, client.Mailbox, data, priorityReply)
+	again, err := afterRestoreOf(tx, sub.ReceivedAt)
+	if err != nil {
+		return err
+	}
+	return s.queueDoubtful(tx, causeReply+sub.ID+"/"+string(d.reply), d.reply, client, client.Mailbox, data, priorityReply, again)
 }
 
 func undecided(r vault.Review) error {

@@ -72,7 +72,14 @@ func (s *Service) Warn(ctx context.Context, now time.Time) error {
 		by[[2]string{f.Mailbox, f.Login}] = k
 	}
 	due := schedule.Due(now, s.warnings.NextWorking(now, s.policy), factsOf(s, all), warned, s.policy)
+	before, err := s.dueBeforeRestore(ctx, factsOf(s, all), warned)
+	if err != nil {
+		return fmt.Errorf("reading what was due before a restore: %w", err)
+	}
 	for _, group := range groupWarnings(due, by) {
+		for i := range group {
+			group[i].again = before[group[i].w.Key()]
+		}
 		if err := s.queueWarnings(ctx, group, now); err != nil {
 			return fmt.Errorf("queueing a warning for %s: %w", group[0].w.Mailbox, err)
 		}
@@ -91,8 +98,9 @@ func (s *Service) Warn(ctx context.Context, now time.Time) error {
 
 // dueWarning is a warning with what it is about.
 type dueWarning struct {
-	w schedule.Warning
-	k known
+	w     schedule.Warning
+	k     known
+	again bool // the vault that was lost may have given it
 }
 
 // maxTogether bounds how many mailboxes one message names, and with that its
@@ -116,7 +124,7 @@ func groupWarnings(due []schedule.Warning, by map[[2]string]known) [][]dueWarnin
 			at[key] = i
 			groups = append(groups, nil)
 		}
-		groups[i] = append(groups[i], dueWarning{w, k})
+		groups[i] = append(groups[i], dueWarning{w: w, k: k})
 	}
 	for _, g := range groups {
 		slices.SortStableFunc(g, func(a, b dueWarning) int { return a.w.Expires.Compare(b.w.Expires) })
@@ -187,8 +195,9 @@ func (s *Service) queueForClient(tx *vault.Tx, told []dueWarning, now time.Time)
 	if email := first.k.client.Email; email != "" && !strings.EqualFold(email, to[0]) {
 		to = append(to, email)
 	}
+	again := slices.ContainsFunc(told, func(d dueWarning) bool { return d.again })
 	for _, to := range to {
-		if err := s.queue(tx, cause+"/"+to, clientKind(first.w), first.k.client, to, data, priorityWarning); err != nil {
+		if err := s.queueDoubtful(tx, cause+"/"+to, clientKind(first.w), first.k.client, to, data, priorityWarning, again); err != nil {
 			return err
 		}
 	}

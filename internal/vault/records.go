@@ -307,6 +307,7 @@ type Outgoing struct {
 	Resent    int             `json:"resent,omitempty"`    // times it was sent again because nobody knew
 	StateAt   time.Time       `json:"state_at,omitzero"`   // since when State is what it is; kept by PutOutgoing
 	External  bool            `json:"external,omitempty"`  // To has ordinary mail: no delivery receipt will come
+	Doubtful  bool            `json:"doubtful,omitempty"`  // queued after a restore for a reason from before it: the lost vault may have sent it
 	Withdrawn bool            `json:"withdrawn,omitempty"` // failed on purpose: given up by a person, or no longer true
 }
 
