@@ -220,7 +220,7 @@ func (c *outboxShowCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		_, err = fmt.Fprintf(env.stdout, "message %d  %s  %s\nto       %s\nqueued   %s\nsent     %s\nerror    %s\nnext     %s\nsubject  %s\n\n%s\n",
-			row.N, row.Kind, row.State, row.To, cell(row.QueuedAt), cell(row.SentAt), cell(row.LastError), row.Next, subject, text)
+			row.N, row.Kind, row.State, row.To, cell(row.QueuedAt), cell(row.SentAt), whole(row.LastError), row.Next, subject, text)
 		return err
 	})
 }

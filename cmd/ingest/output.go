@@ -46,12 +46,28 @@ func toAny(list []string) []any {
 func (t *table) row(cells ...any) {
 	parts := make([]string, len(cells))
 	for i, c := range cells {
+		if text, ok := c.(string); ok && i == len(cells)-1 && text != "" {
+			parts[i] = safetext.LineN(text, lastCell) // nothing stands behind it
+			continue
+		}
 		parts[i] = cell(c)
 	}
 	fmt.Fprintln(t.tw, strings.TrimRight(strings.Join(parts, "\t"), "\t "))
 }
 
+// lastCell is how long the last cell of a row may be, in characters: whatever
+// stands there is mostly what to do next.
+const lastCell = 200
+
 func (t *table) flush() error { return t.tw.Flush() }
+
+// whole is a foreign text where there is room for it.
+func whole(s *string) string {
+	if s == nil || *s == "" {
+		return "-"
+	}
+	return safetext.LineN(*s, 500)
+}
 
 // cell is how a value stands in a table; what is unknown is a dash.
 func cell(v any) string {

@@ -234,6 +234,7 @@ func (s *Service) accountRefused(ctx context.Context, account string, now time.T
 		Hint: "make a new one at the provider and enter it with `ingest set --inbox`, or put it into the password file"}
 	if id := s.oauthOf(account); id != "" {
 		event.Msg = "the provider refuses the studio's own sign-in (" + account + ")"
+		event.account = id
 		event.Hint = fmt.Sprintf("run `ingest login %s` and sign in with the second factor", id)
 	}
 	if account == AccountInbox {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"pec-ingest/internal/config"
@@ -26,6 +25,8 @@ type Event struct {
 	Mailbox string    `json:"mailbox,omitempty"`
 	Msg     string    `json:"msg"`
 	Hint    string    `json:"hint,omitempty"`
+
+	account string // the [[oauth]] account that has to sign in again, "" = none
 }
 
 // alertTimeout bounds one alert, so that nobody waits for it long.
@@ -121,7 +122,8 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.templates.Render(notify.KindAlert, notify.Data{Lang: "it", Studio: s.studio(), Mailbox: e.Mailbox, Reason: alertText(e)})
+	r, err := s.templates.Render(notify.KindAlert, notify.Data{Lang: "it", Studio: s.studio(), Mailbox: e.Mailbox,
+		Reason: e.Event, Account: e.account, Detail: e.Msg})
 	if err != nil {
 		return err
 	}
@@ -141,31 +143,6 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 		}
 	}
 	return nil
-}
-
-// alertWords say in Italian what the events are that the studio is told of by
-// mail; "%s" is the mailbox.
-var alertWords = map[string]string{
-	"inbox.refused":      "La PEC dello studio (%s) rifiuta la password: finché non viene cambiata non arrivano le password dei clienti.",
-	"smtp.refused":       "Il server di invio (%s) rifiuta la password dello studio: finché non viene cambiata non partono avvisi.",
-	"inbox.outage":       "La PEC dello studio (%s) non risponde da più di due ore.",
-	"oauth.lost":         "L'accesso alla casella %s è scaduto o è stato revocato: occorre accedere di nuovo.",
-	"probe.mass_refusal": "Un gestore rifiuta in una volta molte password dei clienti: probabilmente il problema è del gestore. Nessun cliente è stato avvisato.",
-	"claims.refused":     "Oggi sono arrivati più messaggi falsi, o rovinati, a nome di clienti. Non sono stati usati.",
-	"backup.failed":      "Il salvataggio automatico non è riuscito.",
-}
-
-// alertText is an event in Italian, with the next step as the program says
-// it, since it mostly is a command.
-func alertText(e Event) string {
-	text := e.Msg + "."
-	if words, ok := alertWords[e.Event]; ok {
-		text = strings.Replace(words, "%s", e.Mailbox, 1)
-	}
-	if e.Hint != "" {
-		text += " Che cosa fare: " + e.Hint + "."
-	}
-	return text
 }
 
 // heartbeat is the sign of life after a good pass: a file whose time another

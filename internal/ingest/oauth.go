@@ -364,7 +364,7 @@ func (s *Service) tokenLost(ctx context.Context, id string, was vault.Account, n
 	if err != nil {
 		s.log.Error("a lost sign-in can't be recorded", "event", "oauth.lost", "err", err)
 	}
-	return &Event{Event: "oauth.lost", At: now, Mailbox: s.usedBy(id), Msg: fmt.Sprintf("the sign-in of %q has ended or was withdrawn (%s)", id, s.usedBy(id)), Hint: next}
+	return &Event{Event: "oauth.lost", At: now, Mailbox: s.usedBy(id), Msg: fmt.Sprintf("the sign-in of %q has ended or was withdrawn (%s)", id, s.usedBy(id)), Hint: next, account: id}
 }
 
 // usedBy is the mailbox that an account is for.

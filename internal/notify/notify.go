@@ -33,7 +33,7 @@ const (
 	KindStudioWarning Kind = "studio-warning" // Items: what clients were warned of, or would have been
 	KindStudioInbox   Kind = "studio-inbox"   // the studio's own mailbox; Reason: "expiring", "expired" or "refused"
 	KindDigest        Kind = "digest"         // the day's summary, Data.Digest
-	KindAlert         Kind = "alert"          // something is out of order, told by another way; Reason says what
+	KindAlert         Kind = "alert"          // something is out of order, told by another way; Reason is the event
 )
 
 // Kinds lists every kind of message.
@@ -43,7 +43,8 @@ func Kinds() []Kind {
 }
 
 // Values of Data.Reason that templates know; others are shown to nobody but in
-// KindRejected and KindAlert, where Reason is a sentence for people.
+// KindRejected, where Reason is a sentence for people. In KindAlert it is the
+// event's name.
 const (
 	ReasonNotEnabled = "not-enabled" // KindRefused: access for mail programs is off
 	ReasonIntended   = "intended"    // KindReview: no password in the text
@@ -110,6 +111,8 @@ type Data struct {
 	Steps      []string // to make a new password, in Lang
 	Postpone   []string // to postpone the expiry, in Lang; empty = not possible or not known
 	Reason     string
+	Account    string // KindAlert: the id for `ingest login`, "" = it is a password
+	Detail     string // KindAlert: the event as the log has it, in English
 	Digest     Digest
 }
 

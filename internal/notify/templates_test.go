@@ -105,8 +105,16 @@ func goldens() map[string]struct {
 				AuditHead: "3f2a9c", AuditSeq: 412}
 		})},
 		"it-alert": {notify.KindAlert, with(func(d *notify.Data) {
-			d.Mailbox, d.Reason = "studio@pec.it", "La casella dello studio rifiuta la password."
+			d.Mailbox, d.Reason = "studio@pec.it", "inbox.refused"
 		})},
+	}
+	for _, event := range []string{"smtp.refused", "inbox.outage", "oauth.lost", "probe.mass_refusal", "claims.refused", "backup.failed", "new.event"} {
+		all["it-alert-"+event] = g{notify.KindAlert, with(func(d *notify.Data) {
+			d.Mailbox, d.Reason, d.Detail = "studio@pec.it", event, "something new happened"
+			if event == "oauth.lost" {
+				d.Account = "microsoft"
+			}
+		})}
 	}
 	for name, one := range map[string]notify.Kind{"accepted": notify.KindAccepted, "refused": notify.KindRefused, "review": notify.KindReview,
 		"extension": notify.KindExtension, "expiring": notify.KindExpiring, "expired": notify.KindExpired, "broken": notify.KindBroken,

@@ -77,6 +77,7 @@ func clean(d Data) Data {
 		return list
 	}
 	d.Lang, d.Client, d.Mailbox, d.Provider, d.Reason = line(d.Lang), line(d.Client), safetext.Address(d.Mailbox), line(d.Provider), line(d.Reason)
+	d.Account, d.Detail = line(d.Account), line(d.Detail)
 	d.Studio = Studio{Name: line(d.Studio.Name), Phone: line(d.Studio.Phone), PEC: safetext.Address(d.Studio.PEC)}
 	d.Mailboxes, d.Steps, d.Postpone = addresses(d.Mailboxes), lines(d.Steps), lines(d.Postpone)
 	d.Items = items(d.Items)
@@ -98,7 +99,7 @@ func samples(lang string) []Data {
 		Lang: lang, Studio: Studio{Name: "Studio Rossi", Phone: "051 000000", PEC: "studio@pec.it"}, Client: "Rossi",
 		Mailbox: "rossi@pec.it", Mailboxes: []string{"rossi@pec.it", "bianchi@pec.it"}, Items: []Item{item, item},
 		Expires: d, Claimed: d.AddDate(0, 0, 90), RemindFrom: d.AddDate(0, 0, -10), DaysLeft: 10,
-		Provider: "Aruba PEC", Steps: text, Postpone: text, Reason: "intended",
+		Provider: "Aruba PEC", Steps: text, Postpone: text, Reason: "intended", Account: "microsoft", Detail: "something happened",
 		Digest: Digest{Day: d, Call: []Item{item}, Due: []Item{item}, Expired: []Item{item}, Broken: []Item{item}, Review: text,
 			Refused: text, Left: text, Undelivered: text, Places: text, Notes: text, AuditHead: "abc", AuditSeq: 7},
 	}
