@@ -25,6 +25,7 @@ table='
 /usr/bin/mandoc          mandoc           test
 /usr/bin/fish            fish             test
 /usr/bin/zsh             zsh              test
+/usr/bin/chromium        chromium         test
 /usr/sbin/debootstrap    debootstrap      package
 /usr/bin/lintian         lintian          package
 '

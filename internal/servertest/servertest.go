@@ -39,6 +39,7 @@ var packages = map[string]string{
 	"promtool":        "prometheus",
 	"mandoc":          "mandoc",
 	"zsh":             "zsh",
+	"chromium":        "chromium",
 	"fish":            "fish",
 }
 

@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"pec-ingest/internal/web/page"
@@ -67,17 +66,16 @@ var texts = map[string]map[message]words{
 }
 
 // langOf is the language of a person who is not inside: what the link says,
-// else Italian, unless the browser wants English before it.
+// else what was chosen on the page, else Italian.
 func langOf(r *http.Request) string {
 	// r.FormValue would read a body of any size.
-	for _, want := range []string{r.URL.Query().Get("lang"), r.PostForm.Get("lang"), r.Header.Get("Accept-Language")} {
-		want = strings.ToLower(want)
-		en, it := strings.Index(want, "en"), strings.Index(want, "it")
-		switch {
-		case en >= 0 && (it < 0 || en < it):
-			return "en"
-		case it >= 0:
-			return "it"
+	choices := []string{r.URL.Query().Get("lang"), r.PostForm.Get("lang")}
+	if c, err := r.Cookie(page.LangCookie); err == nil {
+		choices = append(choices, c.Value)
+	}
+	for _, c := range choices {
+		if c == "it" || c == "en" {
+			return c
 		}
 	}
 	return "it"

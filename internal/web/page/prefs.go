@@ -10,7 +10,8 @@ import (
 
 // What somebody chose on the page stands in cookies that hold one word each.
 const (
-	cookieLang  = "pec_lang"
+	// LangCookie holds the language, "it" or "en".
+	LangCookie  = "pec_lang"
 	cookieTheme = "pec_theme"
 	cookieKeys  = "pec_keys"
 )
@@ -34,7 +35,7 @@ func themeOf(r *http.Request) string { return cookie(r, cookieTheme, "light", "d
 func keysOf(r *http.Request) bool    { return cookie(r, cookieKeys, "off") == "" }
 
 func wordsFor(r *http.Request, who Person) words {
-	lang := cookie(r, cookieLang, "it", "en")
+	lang := cookie(r, LangCookie, "it", "en")
 	if lang == "" {
 		lang = who.Lang
 	}
@@ -48,7 +49,7 @@ func (p *Page) preferences(w http.ResponseWriter, r *http.Request, _ Person) err
 	for _, c := range []struct {
 		field, name string
 		allowed     []string
-	}{{"lang", cookieLang, []string{"it", "en"}}, {"theme", cookieTheme, []string{"light", "dark", "auto"}}, {"keys", cookieKeys, []string{"on", "off"}}} {
+	}{{"lang", LangCookie, []string{"it", "en"}}, {"theme", cookieTheme, []string{"light", "dark", "auto"}}, {"keys", cookieKeys, []string{"on", "off"}}} {
 		for _, a := range c.allowed {
 			if r.PostForm.Get(c.field) == a {
 				http.SetCookie(w, &http.Cookie{Name: c.name, Value: a, Path: "/", HttpOnly: true, Secure: p.o.SecureCookies,
