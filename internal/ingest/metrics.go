@@ -46,6 +46,7 @@ func (s *Service) Metrics(ctx context.Context, w io.Writer, c *metrics.Counters,
 		snap.Started, snap.Connected = d.StartedAt, d.ConnectedSince != nil
 		snap.LastPass, snap.Failing = orZero(d.LastPassAt), orZero(d.FailingSince)
 		snap.Reconnects, snap.Passes = d.Reconnects, d.Passes
+		snap.Clustered, snap.Leading, snap.Members = s.cluster.store != nil, d.Leading, len(d.Members)
 	}
 	return c.Write(w, snap)
 }

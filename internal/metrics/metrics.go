@@ -45,6 +45,10 @@ type Snapshot struct {
 	Failing      time.Time // since when passes fail
 	Reconnects   int
 	Passes       int
+	// Of several services on one vault; a service alone has none of these.
+	Clustered bool
+	Leading   bool
+	Members   int // services that lead or stand by, as far as this one knows
 }
 
 var (
@@ -77,6 +81,8 @@ var gauges = []struct {
 	{desc("failing_since_timestamp_seconds", "Since when no pass ends well; absent while they do."), false, stamp(func(s Snapshot) time.Time { return s.Failing })},
 	{desc("reconnects_total", "Sessions with the inbox opened after the first."), true, count(func(s Snapshot) int { return s.Reconnects })},
 	{desc("passes_total", "Passes over the inbox that ended well."), true, count(func(s Snapshot) int { return s.Passes })},
+	{desc("leading", "1 while this service leads; absent for a service alone."), false, inCluster(truth(func(s Snapshot) bool { return s.Leading }))},
+	{desc("members", "Services that lead or stand by; 0 while the cluster does not answer."), false, inCluster(count(func(s Snapshot) int { return s.Members }))},
 }
 
 func desc(name, help string) *prometheus.Desc {
@@ -93,6 +99,13 @@ func truth(of func(Snapshot) bool) func(Snapshot) (float64, bool) {
 			return 1, true
 		}
 		return 0, true
+	}
+}
+
+func inCluster(of func(Snapshot) (float64, bool)) func(Snapshot) (float64, bool) {
+	return func(s Snapshot) (float64, bool) {
+		v, _ := of(s)
+		return v, s.Clustered
 	}
 }
 
