@@ -29,6 +29,9 @@ type Demo struct {
 	Service *ingest.Service
 	servers *servers
 	dir     string
+
+	authority *pectest.Authority
+	answered  int // messages sent that the provider has answered
 }
 
 // Run starts the servers, lets the real pipeline do a pass and tells what it
@@ -51,8 +54,8 @@ func Run(ctx context.Context, o Options) (d *Demo, err error) {
 	if d.servers, err = startServers(studio, passwords); err != nil {
 		return d, err
 	}
-	authority := pectest.NewAuthority("pec")
-	cfg, err := d.configure(authority, passwords[studio])
+	d.authority = pectest.NewAuthority("pec")
+	cfg, err := d.configure(d.authority, passwords[studio])
 	if err != nil {
 		return d, err
 	}
@@ -60,12 +63,12 @@ func Run(ctx context.Context, o Options) (d *Demo, err error) {
 		return d, err
 	}
 	for _, c := range clients {
-		name, lang := c.name, "it"
-		if _, _, err := d.Service.AddClient(ctx, "demo", c.mailbox, ingest.ClientFields{Name: &name, Lang: &lang}, time.Now()); err != nil {
+		name, lang, by := c.name, "it", provider
+		if _, _, err := d.Service.AddClient(ctx, "demo", c.mailbox, ingest.ClientFields{Name: &name, Lang: &lang, Provider: &by}, time.Now()); err != nil {
 			return d, err
 		}
 	}
-	return d, d.tell(ctx, o, authority)
+	return d, d.tell(ctx, o, d.authority)
 }
 
 // Close ends the demo and removes all it made.
@@ -115,12 +118,12 @@ from = "Studio Dimostrazione <%[3]s>"
 tls_ca_file = "tls.pem"
 max_per_minute = 600
 [[provider]]
-id = "gestore-di-prova"
+id = %[9]q
 signer = %[7]q
 imap = %[8]q
 tls_ca_file = "tls.pem"
 validity = "90d"
-`, imapHost, imapPort, studio, d.dir, smtpPort, "", signer, d.servers.imapAt)
+`, imapHost, imapPort, studio, d.dir, smtpPort, "", signer, d.servers.imapAt, provider)
 	files := []struct {
 		name string
 		text []byte

@@ -13,6 +13,8 @@ import (
 const (
 	studio = "studio@pec.studio.example"
 	signer = "posta-certificata@pec.gestore.example"
+
+	provider = "gestore-di-prova"
 )
 
 // actor is a client of the demo and the password that its provider accepts.
@@ -64,7 +66,7 @@ func parcels(authority *pectest.Authority, now time.Time) []parcel {
 	wrong := env(3, 20, "password", "La password per programmi di posta: quellaDelSito1\r\n")
 
 	picture := env(4, 18, "password posta", "Buongiorno, in allegato la foto della password per programmi di posta.\r\n")
-	picture.Letter.Attachments = []pectest.Attachment{{Name: "foto.png", Type: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")}}
+	picture.Letter.Attachments = []pectest.Attachment{{Name: "foto.png", Type: "image/png", Data: photo(clients[4].password)}}
 
 	plain := env(5, 16, "Fattura 120", "Buongiorno,\r\nin allegato la fattura del mese.\r\nCordiali saluti\r\n")
 	plain.Letter.Attachments = []pectest.Attachment{{Name: "fattura.pdf", Type: "application/pdf", Data: []byte("%PDF-1.7\n")}}

@@ -55,11 +55,10 @@ func startServers(studio string, passwords map[string]string) (*servers, error) 
 		return nil, fmt.Errorf("making a certificate: %w", err)
 	}
 	for address, password := range passwords {
-		u := imapmemserver.NewUser(address, password)
-		if err := u.Create(inboxName, nil); err != nil {
-			return nil, fmt.Errorf("making a mailbox: %w", err)
+		u, err := s.addUser(address, password)
+		if err != nil {
+			return nil, err
 		}
-		s.mail.AddUser(u)
 		if address == studio {
 			s.studio = u
 		}
@@ -81,6 +80,16 @@ func startServers(studio string, passwords map[string]string) (*servers, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+// addUser makes a mailbox.
+func (s *servers) addUser(address, password string) (*imapmemserver.User, error) {
+	u := imapmemserver.NewUser(address, password)
+	if err := u.Create(inboxName, nil); err != nil {
+		return nil, fmt.Errorf("making a mailbox: %w", err)
+	}
+	s.mail.AddUser(u)
+	return u, nil
 }
 
 func (s *servers) serve(conf *tls.Config, serve func(net.Listener) error) (addr string, err error) {

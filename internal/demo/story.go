@@ -63,7 +63,7 @@ func (d *Demo) tell(ctx context.Context, o Options, authority *pectest.Authority
 	if err := o.Summary(o.Out, rows); err != nil {
 		return err
 	}
-	return d.tellMail(ctx, o.Out, c, authority)
+	return d.tellMail(ctx, o.Out, c)
 }
 
 func tellOne(w io.Writer, c colours, n int, title string, j, s ingest.Observation) {
@@ -107,13 +107,9 @@ func explain(o ingest.Observation) string {
 
 // tellMail lets the provider answer what was sent with its signed receipts,
 // has them read by a second pass, and lists the outbox with its proofs.
-func (d *Demo) tellMail(ctx context.Context, w io.Writer, c colours, authority *pectest.Authority) error {
-	for _, m := range d.servers.sink.received() {
-		for _, raw := range receiptsFor(authority, m, time.Now().Truncate(time.Second)) {
-			if err := d.servers.deliver(raw, time.Now()); err != nil {
-				return fmt.Errorf("delivering a receipt: %w", err)
-			}
-		}
+func (d *Demo) tellMail(ctx context.Context, w io.Writer, c colours) error {
+	if err := d.answer(); err != nil {
+		return err
 	}
 	sum, err := d.Service.Once(ctx, ingest.RunOptions{})
 	if err != nil {

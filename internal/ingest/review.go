@@ -170,7 +170,7 @@ func (s *Service) ReviewApprove(ctx context.Context, a Approval, now time.Time) 
 		return SetResult{}, err
 	}
 	if !item.Listed && a.NewClient == "" && a.Mailbox == "" {
-		return SetResult{}, notFound("the sender %s is no client", r.Mailbox).hint(
+		return SetResult{}, notFound("the sender %s is no client", r.Mailbox).code(CodeNotListed).hint(
 			"`ingest review approve %d --new-client NAME` adds it first; --mailbox says which client's password it is", a.N)
 	}
 	password := a.Typed

@@ -95,6 +95,10 @@ func TestWrongForms(t *testing.T) {
 		{"refused", "/inserisci", "password", good(), &page.Problem{Kind: page.KindRefused, Detail: "the provider refuses"}, 422},
 		{"not listed", "/inserisci", "casella", good(), &page.Problem{Kind: page.KindNotListed}, 422},
 		{"date past", "/inserisci", "scadenza", good(), &page.Problem{Kind: page.KindDatePast}, 422},
+		{"approved, the wrong password", "/da-decidere/1/approva", "password", url.Values{"candidato": {"0"}, "password": {"S3cretXY"}}, &page.Problem{Kind: page.KindRefused}, 422},
+		{"approved for nobody", "/da-decidere/3/approva", "cliente", url.Values{"candidato": {"1"}}, &page.Problem{Kind: page.KindNotListed}, 422},
+		{"approved for a stranger", "/da-decidere/3/approva", "casella", url.Values{"candidato": {"1"}, "casella": {"x@pec.example"}}, &page.Problem{Kind: page.KindNotListed}, 422},
+		{"approved without a login", "/da-decidere/5/approva", "utente", url.Values{"candidato": {"1"}}, &page.Problem{Kind: page.KindNoLogin}, 422},
 		{"typed nothing", "/da-decidere/1/approva", "password", url.Values{"candidato": {"0"}}, nil, 422},
 		{"approved on no day", "/da-decidere/1/approva", "scadenza", url.Values{"candidato": {"1"}, "scadenza": {"domani"}}, nil, 422},
 		{"told no reason", "/da-decidere/1/respingi", "motivo", url.Values{"avvisa": {"1"}}, nil, 422},
@@ -133,7 +137,7 @@ func TestDecidedByAnother(t *testing.T) {
 	f.fail = &page.Problem{Kind: page.KindDecided}
 	for _, path := range []string{"/da-decidere/1/approva", "/da-decidere/1/respingi"} {
 		w := ask(h, anna, "POST", path, url.Values{"candidato": {"1"}})
-		if body := w.Body.String(); w.Code != http.StatusConflict || !strings.Contains(body, "Già deciso da Carla Neri, 20 nov 2026, 10:23:45") || strings.Contains(body, `action="/da-decidere/1/approva"`) {
+		if body := w.Body.String(); w.Code != http.StatusConflict || !strings.Contains(body, "Già deciso da Carla Neri, 20 nov 2026, 10:23:45") || strings.Contains(body, "page:Carla") || strings.Contains(body, `action="/da-decidere/1/approva"`) {
 			t.Errorf("%s: got %d %s", path, w.Code, body)
 		}
 	}

@@ -200,6 +200,13 @@ func (p *Page) approve(w http.ResponseWriter, r *http.Request, who Person) error
 		err = &Problem{Kind: KindInvalid}
 	}
 	return p.reviewAgain(w, r, who, err, func(d *reviewData) {
+		if problem, ok := problemOf(err); ok && fieldOf[problem.Kind] != "" {
+			field := fieldOf[problem.Kind]
+			if problem.Kind == KindNotListed && a.Mailbox == "" {
+				field = "cliente"
+			}
+			wrong[field] = d.T("problem." + string(problem.Kind))
+		}
 		d.Wrong, d.Choice = wrong, a.Candidate
 		d.Form = approvalForm{a.Mailbox, a.Login, f.Get("scadenza"), a.NewClient}
 	})

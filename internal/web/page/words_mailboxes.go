@@ -40,7 +40,7 @@ var wordsOfMailboxes = map[string][2]string{
 	"home.sort.dir":    {"Verso", "Direction"},
 	"home.login":       {"utente %s", "login %s"},
 	"days.one":         {"%d giorno", "%d day"}, "days.more": {"%d giorni", "%d days"},
-	"days.over.one": {"da %d giorno", "%d day ago"}, "days.over.more": {"da %d giorni", "%d days ago"},
+	"days.over.one": {"finita da %d giorno", "%d day over"}, "days.over.more": {"finita da %d giorni", "%d days over"},
 	"days.today":   {"oggi", "today"},
 	"claimed":      {"dichiarata fino al %s", "claimed until %s"},
 	"span.label":   {"dal %s al %s, rinnovo dal %s, trascorso il %d%%", "from %s to %s, renewal from %s, %d%% elapsed"},

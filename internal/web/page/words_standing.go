@@ -97,6 +97,7 @@ var wordsOfProblems = map[string][2]string{
 	"problem.no-host":           {"Nulla dice su quale server sia questa casella.", "Nothing says on which server this mailbox is."},
 	"problem.no-host.hint":      {"Chi amministra il servizio lo indica con “ingest client add CASELLA --provider …”.", "The administrator says so with “ingest client add MAILBOX --provider …”."},
 	"problem.not-listed":        {"Questa casella non è in elenco.", "This mailbox is not on the list."},
+	"problem.not-listed.hint":   {"Se è un nuovo cliente scrivi il suo nome, altrimenti la casella di un cliente in elenco.", "For a new client write a name, else the mailbox of a client on the list."},
 	"problem.decided":           {"Qualcuno ha deciso prima di te: la tua scelta non ha cambiato nulla.", "Somebody decided before you: your choice changed nothing."},
 	"problem.decided.by":        {"Già deciso da %s, %s.", "Already decided by %s, %s."},
 	"problem.no-candidate":      {"Questa password non c'è più.", "That candidate is not there."},
