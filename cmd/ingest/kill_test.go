@@ -185,35 +185,55 @@ type ending struct {
 // it leaves after as many more passes as it takes.
 func (s *killStudio) play(i int, env string) ending {
 	s.t.Helper()
-	s.studio.n = 2
-	letters := s.story()
-	for _, e := range letters {
-		s.imap.Deliver(inboxName(i), "INBOX", e.Bytes(), e.SentAt.Add(time.Minute))
-	}
-	if err := os.WriteFile(s.vaultPath(), s.base, 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.useInbox(inboxName(i))
-	mails, logins := len(s.sink.received()), s.allLogins()
-
-	var end ending
+	before := s.prepare(i)
+	var killed bool
 	cmd := exec.CommandContext(s.t.Context(), s.program, "--config", s.configPath(), "once", "--warn")
 	cmd.Env = append(os.Environ(), env)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
-		end.killed = true
+		killed = true
 		s.exits(exitOK, "once", "--warn")
 	case err != nil:
 		s.t.Fatalf("%s: %v\n%s", env, err, out)
 	}
 	s.once(sum{}) // nothing is left to do
+	end := s.ending(i, before)
+	end.killed = killed
+	return end
+}
+
+// beginning is what there was when a story began.
+type beginning struct {
+	mails  int
+	logins map[string]int
+}
+
+// prepare lays the story's messages into inbox i and the vault back to where
+// the story begins.
+func (s *killStudio) prepare(i int) beginning {
+	s.t.Helper()
+	s.studio.n = 2
+	for _, e := range s.story() {
+		s.imap.Deliver(inboxName(i), "INBOX", e.Bytes(), e.SentAt.Add(time.Minute))
+	}
+	if err := os.WriteFile(s.vaultPath(), s.base, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.useInbox(inboxName(i))
+	return beginning{len(s.sink.received()), s.allLogins()}
+}
+
+// ending describes what the story has left in inbox i, in the vault and
+// elsewhere.
+func (s *killStudio) ending(i int, before beginning) (end ending) {
+	s.t.Helper()
 	end.logins = s.allLogins()
 	for m := range end.logins {
-		end.logins[m] -= logins[m]
+		end.logins[m] -= before.logins[m]
 	}
-	end.text = s.describe(inboxName(i), s.sink.received()[mails:])
+	end.text = s.describe(inboxName(i), s.sink.received()[before.mails:])
 	return end
 }
 
@@ -292,10 +312,11 @@ func (s *killStudio) describe(inbox string, mails []sunk) string {
 }
 
 // wentOut: after a crash a message that was sent may be "in-doubt" for ever,
-// if it is one that did arrive.
+// if it is one that did arrive; where the provider's receipt settles that, it
+// is "accepted".
 func wentOut(row map[string]any, mails []sunk) any {
 	arrived := slices.ContainsFunc(mails, func(m sunk) bool { return m.ID == row["message_id"] })
-	if arrived && (row["state"] == vault.OutInDoubt || row["state"] == vault.OutSent) {
+	if arrived && (row["state"] == vault.OutInDoubt || row["state"] == vault.OutSent || row["state"] == vault.OutAccepted) {
 		return "arrived"
 	}
 	return row["state"]

@@ -73,7 +73,8 @@ type pass struct {
 	planned []vault.Submission
 
 	breaker breaker
-	redials int // new sessions that this pass needed
+	redials int             // new sessions that this pass needed
+	unable  map[uint32]bool // messages that the server itself says it can't read
 }
 
 // ErrBusy means that another pass is running.
@@ -92,7 +93,7 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 	default:
 		return Summary{}, ErrBusy
 	}
-	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}}
+	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}, unable: map[uint32]bool{}}
 	defer p.wipe()
 
 	if err := p.run(ctx); err != nil {

@@ -50,6 +50,7 @@ func (p *pass) getAll(ctx context.Context, uids []uint32, get getter) (missing [
 		if suspect != 0 {
 			p.log.Warn("the server fails on a message: going on without it", "event", "message.poison", "uid", suspect, "err", err)
 			missing = append(missing, suspect)
+			p.unable[suspect] = errors.Is(err, inbox.ErrUnavailable)
 			left = slices.DeleteFunc(left, func(uid uint32) bool { return uid == suspect })
 			suspect = 0
 			continue

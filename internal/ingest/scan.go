@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/pec"
+	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/vault"
 )
 
@@ -190,17 +192,23 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 		}
 		missing = append(missing, gone...)
 	}
-	return p.noteMissing(ctx, missing)
+	return p.noteMissing(ctx, missing, headers)
 }
 
 // readWhole downloads, judges and commits messages.
 func (p *pass) readWhole(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
 	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		return p.judgeAll(ctx, headers, func(next func(inbox.Message) error) ([]uint32, error) {
-			return p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
+			var mixed []uint32
+			gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
+				if another(headers[m.UID], m) {
+					mixed = append(mixed, m.UID)
+					return nil
+				}
 				answered(m.UID)
 				return next(m)
 			})
+			return append(gone, mixed...), err
 		})
 	})
 }
@@ -277,7 +285,7 @@ func locationOf(p *pass, uid uint32, messageID string) vault.Location {
 // noteMissing remembers messages that the server listed and then did not
 // hand over. Those that have simply gone are forgotten; the others are asked
 // for again later, and given up, with a record, after holeTries.
-func (p *pass) noteMissing(ctx context.Context, uids []uint32) error {
+func (p *pass) noteMissing(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) error {
 	if len(uids) == 0 || p.opts.DryRun {
 		return nil
 	}
@@ -291,14 +299,18 @@ func (p *pass) noteMissing(ctx context.Context, uids []uint32) error {
 		if there {
 			p.sum.Errors++
 		}
-		if err := p.noteHole(ctx, uid, there); err != nil {
+		sender := ""
+		if h, ok := headers[uid]; ok {
+			sender = safetext.Address(pec.ClaimedOf(h.Raw).Sender)
+		}
+		if err := p.noteHole(ctx, uid, there, sender); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *pass) noteHole(ctx context.Context, uid uint32, there bool) error {
+func (p *pass) noteHole(ctx context.Context, uid uint32, there bool, sender string) error {
 	return p.vault.Update(ctx, func(tx *vault.Tx) error {
 		if !there {
 			return tx.DeleteHole(p.folderName(), uid)
@@ -307,14 +319,14 @@ func (p *pass) noteHole(ctx context.Context, uid uint32, there bool) error {
 		if err != nil {
 			return err
 		}
-		h := vault.Hole{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, Reason: "the server lists the message and does not hand it over"}
+		h := vault.Hole{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, Sender: sender, Unable: p.unable[uid], Reason: "the server lists the message and does not hand it over"}
 		for _, old := range holes {
 			if old.UID == uid && old.UIDValidity == p.box.UIDValidity {
 				h.Tries = old.Tries
 			}
 		}
 		h.Tries++
-		h.NextAt = p.now.Add(time.Duration(1<<h.Tries) * 5 * time.Minute)
+		h.NextAt = p.now.Add(holePause(h.Tries))
 		if h.Tries >= holeTries {
 			p.log.Error("a message can't be read and is given up", "event", "message.unreadable", "uid", uid,
 				"hint", "open it in the webmail: if it is a client's password, enter it with `ingest set`")

@@ -31,11 +31,19 @@ func (p *pass) settle(ctx context.Context) error {
 	if p.opts.DryRun {
 		return p.showPlans(ctx, groups)
 	}
+	fresh, err := p.freshHoles(ctx)
+	if err != nil {
+		return fmt.Errorf("reading what could not be read: %w", err)
+	}
 	var refused []refusedGroup
 	accepted := map[string]int{} // by provider
 	for _, g := range groups {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if p.waitsForHole(g, fresh) {
+			p.log.Info("not decided yet: a newer message could not be read", "event", "submission.waits", "mailbox", g.mailbox)
+			continue
 		}
 		r, err := p.settleGroup(ctx, g)
 		if err = p.unlessAlone(g.mailbox, err); err != nil {

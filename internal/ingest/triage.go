@@ -87,7 +87,7 @@ type looked struct {
 // submission. whole are those to be downloaded; of begun the beginning is
 // known, and the rest worth asking for.
 func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (whole []uint32, begun []looked, none []judged, missing []uint32, err error) {
-	unclear, missing, err := p.look(ctx, lookedAt(uids), firstLook)
+	unclear, missing, err := p.look(ctx, lookedAt(uids), firstLook, headers)
 	if err != nil {
 		return nil, nil, nil, missing, err
 	}
@@ -105,7 +105,7 @@ func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox
 		}
 	}
 	if len(longer) > 0 {
-		longer, lost, err = p.look(ctx, longer, secondLook)
+		longer, lost, err = p.look(ctx, longer, secondLook, headers)
 		missing = append(missing, lost...)
 		if err != nil {
 			return nil, nil, nil, missing, err
@@ -137,7 +137,7 @@ func lookedAt(uids []uint32) []looked {
 }
 
 // look reads messages up to byte upTo, from where their beginnings end.
-func (p *pass) look(ctx context.Context, list []looked, upTo int64) (got []looked, missing []uint32, err error) {
+func (p *pass) look(ctx context.Context, list []looked, upTo int64, headers map[uint32]inbox.Header) (got []looked, missing []uint32, err error) {
 	if len(list) == 0 {
 		return nil, nil, nil
 	}
@@ -148,11 +148,17 @@ func (p *pass) look(ctx context.Context, list []looked, upTo int64) (got []looke
 		uids[i], known[m.uid] = m.uid, m.first
 	}
 	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
-		return p.sess.Peek(ctx, uids, from, upTo-from, func(m inbox.Message) error {
+		var mixed []uint32
+		gone, err := p.sess.Peek(ctx, uids, from, upTo-from, func(m inbox.Message) error {
+			if from == 0 && another(headers[m.UID], m) {
+				mixed = append(mixed, m.UID)
+				return nil
+			}
 			answered(m.UID)
 			got = append(got, looked{m.UID, m.Size, m.InternalDate, append(known[m.UID], m.Raw...)})
 			return nil
 		})
+		return append(gone, mixed...), err
 	})
 	return got, missing, err
 }

@@ -250,6 +250,8 @@ type Hole struct {
 	Tries       int       `json:"tries,omitempty"`
 	NextAt      time.Time `json:"next_at,omitzero"`
 	Reason      string    `json:"reason,omitempty"`
+	Sender      string    `json:"sender,omitempty"` // as its header claims, where that could be read
+	Unable      bool      `json:"unable,omitempty"` // the server itself says that it can't read it
 }
 
 func (h Hole) normal() Hole { h.NextAt = second(h.NextAt); return h }

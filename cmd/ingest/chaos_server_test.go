@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pec-ingest/internal/servertest"
+	"pec-ingest/internal/servertest/faultproxy"
+)
+
+// serverStory plays the story with a front between the program and its inbox.
+type serverStory struct {
+	*killStudio
+	front *faultproxy.Front
+	want  ending
+	n     int
+}
+
+func newServerStory(t *testing.T, stories int) *serverStory {
+	t.Helper()
+	s := &serverStory{killStudio: newKillStudio(t, "", time.Now().Truncate(time.Second), stories+1)}
+	s.front = faultproxy.ListenFront(t, s.imap.Addr(), s.imap.CA().ServerConfig(t, servertest.Leaf{}), s.imap.ClientTLS(), faultproxy.Script{})
+	s.want = s.undisturbed(weather{inbox: s.front.Addr(), timeout: time.Minute})
+	return s
+}
+
+// maxHeap is what a run may take of memory, whatever the server says.
+const maxHeap = 64 << 20
+
+// play makes a run over the scripted server, and then good ones.
+func (s *serverStory) play(what string, script faultproxy.Script) {
+	s.t.Helper()
+	s.n++
+	before := s.prepare(s.n)
+	peak := watchHeap()
+	s.front.Set(script)
+	s.disturbed(weather{inbox: s.front.Addr(), timeout: linkTimeout})
+	s.front.Set(faultproxy.Script{})
+	if got := peak(); got > maxHeap {
+		s.t.Errorf("%s: %d MiB of heap, want %d at most", what, got>>20, maxHeap>>20)
+	}
+	s.recover(s.n, before)
+	wantSame(s.t, what, s.want, s.ending(s.n, before))
+}
+
+// watchHeap measures how much the heap grows until the function it returns is
+// called, which gives the most seen.
+func watchHeap() (stop func() uint64) {
+	live := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse
+	}
+	runtime.GC()
+	first, most := live(), uint64(0)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			most = max(most, live())
+			select {
+			case <-end:
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() uint64 {
+		close(end)
+		<-ended
+		return most - min(first, most)
+	}
+}
+
+// TestChaosAnswers has the inbox's server refuse or end each kind of command.
+func TestChaosAnswers(t *testing.T) {
+	t.Parallel()
+	answers := []string{
+		"* BYE shutting down\r\n" + faultproxy.HangUp,
+		"TAG NO\r\n",
+		"TAG BAD what?\r\n",
+		"TAG NO [UNAVAILABLE] later\r\n",
+		"TAG NO [OVERQUOTA] full\r\n",
+		"TAG NO [LIMIT] too much\r\n",
+		"TAG NO [SERVERBUG] oops\r\n",
+		faultproxy.HangUp,
+		faultproxy.Silence,
+		"* BYE " + faultproxy.Silence,
+	}
+	commands := []struct {
+		verb string
+		nth  int
+	}{
+		{"AUTHENTICATE", 1}, {"CAPABILITY", 1}, {"EXAMINE", 1}, {"UID SEARCH", 1}, {"UID FETCH", 1}, {"UID FETCH", 2}, {"UID FETCH", 3},
+		{"NAMESPACE", 1}, {"LIST", 1}, {"CREATE", 1}, {"SELECT", 1}, {"UID MOVE", 1}, {"UID SEARCH", 2},
+	}
+	type fault struct {
+		answer string
+		at     int
+	}
+	var all []fault
+	for i := range commands {
+		for j := range answers { // each n-th of the list has another command and another answer
+			all = append(all, fault{answers[(i+j)%len(answers)], i})
+		}
+	}
+	faults := some(all, len(commands))
+	s := newServerStory(t, len(faults))
+	met := map[string]bool{}
+	for _, f := range faults {
+		c := commands[f.at]
+		seen := 0
+		var mu sync.Mutex
+		s.play(fmt.Sprintf("%s, the %d. time: %q", c.verb, c.nth, f.answer), faultproxy.Script{
+			Command: func(_ int, line string) (string, bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				if !strings.HasPrefix(line, c.verb) {
+					return "", false
+				}
+				seen++
+				if seen == c.nth {
+					met[c.verb] = true
+				}
+				return f.answer, seen == c.nth
+			},
+		})
+	}
+	for _, c := range commands {
+		if !met[c.verb] {
+			t.Errorf("the program never said %s", c.verb)
+		}
+	}
+}
+
+var (
+	fetchUID  = regexp.MustCompile(`^(\* \d+ FETCH \()UID (\d+) ?`)
+	validity  = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
+	literalAt = regexp.MustCompile(`\{(\d+)\}\r\n`)
+)
+
+// a lie is what a server says that isn't so. make gives a fresh one.
+type lie struct {
+	name string
+	make func() func(command string, resp []byte) []byte
+}
+
+// onFetch changes the responses that carry a message or its header.
+func onFetch(change func(n int, resp []byte) []byte) func() func(string, []byte) []byte {
+	return func() func(string, []byte) []byte {
+		n := 0
+		return func(_ string, resp []byte) []byte {
+			if !fetchUID.Match(resp) {
+				return resp
+			}
+			n++
+			return change(n, resp)
+		}
+	}
+}
+
+// onBody is onFetch for whole messages and their beginnings alone.
+func onBody(change func(n int, resp []byte) []byte) func() func(string, []byte) []byte {
+	return func() func(string, []byte) []byte {
+		n := 0
+		return func(_ string, resp []byte) []byte {
+			if !fetchUID.Match(resp) || !bytes.Contains(resp, []byte("BODY[]")) {
+				return resp
+			}
+			n++
+			return change(n, resp)
+		}
+	}
+}
+
+func setUID(resp []byte, uid string) []byte {
+	return fetchUID.ReplaceAll(resp, []byte("${1}"+uid))
+}
+
+func literalOff(by int) func(int, []byte) []byte {
+	return func(n int, resp []byte) []byte {
+		if n%3 != 2 {
+			return resp
+		}
+		return literalAt.ReplaceAllFunc(resp, func(b []byte) []byte {
+			size, _ := faultproxy.LiteralSize(b)
+			return fmt.Appendf(nil, "{%d}\r\n", max(size+by, 0))
+		})
+	}
+}
+
+// before says something unasked before each response.
+func before(text string) func() func(string, []byte) []byte {
+	return func() func(string, []byte) []byte {
+		return func(_ string, resp []byte) []byte {
+			if !bytes.HasPrefix(resp, []byte("* ")) {
+				return resp
+			}
+			return append([]byte(text), resp...)
+		}
+	}
+}
+
+// instead replaces the n-th response that begins with a text.
+func instead(prefix string, n int, answer string) func() func(string, []byte) []byte {
+	return func() func(string, []byte) []byte {
+		seen := 0
+		return func(_ string, resp []byte) []byte {
+			if !regexp.MustCompile(prefix).Match(resp) {
+				return resp
+			}
+			if seen++; seen != n {
+				return resp
+			}
+			return []byte(answer)
+		}
+	}
+}
+
+var lies = []lie{
+	{"literals 7 too long", onFetch(literalOff(7))},
+	{"literals 7 too short", onFetch(literalOff(-7))},
+	{"literals 100,000 too long", onFetch(literalOff(100_000))},
+	{"literals empty", onFetch(literalOff(-1 << 40))},
+	{"other UIDs", onFetch(func(n int, r []byte) []byte { return setUID(r, fmt.Sprintf("UID %d ", 1000+n)) })},
+	{"one other UID", onFetch(func(n int, r []byte) []byte {
+		if n == 3 {
+			return setUID(r, "UID 1 ")
+		}
+		return r
+	})},
+	{"UID 0", onFetch(func(_ int, r []byte) []byte { return setUID(r, "UID 0 ") })},
+	{"no UID", onFetch(func(n int, r []byte) []byte {
+		if n%2 == 0 {
+			return setUID(r, "")
+		}
+		return r
+	})},
+	{"UID at the end", onFetch(func(_ int, r []byte) []byte {
+		uid := fetchUID.FindSubmatch(r)[2]
+		r = setUID(r, "")
+		return append(bytes.TrimSuffix(r, []byte(")\r\n")), " UID "+string(uid)+")\r\n"...)
+	})},
+	{"every message twice", onFetch(func(_ int, r []byte) []byte { return append(bytes.Clone(r), r...) })},
+	{"every other message missing", onFetch(func(n int, r []byte) []byte {
+		if n%2 == 1 {
+			return nil
+		}
+		return r
+	})},
+	{"bodies missing", onBody(func(int, []byte) []byte { return nil })},
+	{"bodies NIL", onBody(func(_ int, r []byte) []byte {
+		i := bytes.Index(r, []byte("BODY[]"))
+		return append(bytes.Clone(r[:i]), "BODY[] NIL)\r\n"...)
+	})},
+	{"messages in reverse", func() func(string, []byte) []byte {
+		var held []byte
+		return func(_ string, r []byte) []byte {
+			if fetchUID.Match(r) {
+				held = append(bytes.Clone(r), held...)
+				return nil
+			}
+			r = append(held, r...)
+			held = nil
+			return r
+		}
+	}},
+	{"bodies under each other's UID", func() func(string, []byte) []byte {
+		var held []byte
+		return func(_ string, r []byte) []byte {
+			switch {
+			case !fetchUID.Match(r) || !bytes.Contains(r, []byte("BODY[]")):
+				r = append(held, r...)
+				held = nil
+				return r
+			case held == nil:
+				held = bytes.Clone(r)
+				return nil
+			}
+			a, b := fetchUID.FindSubmatch(held)[2], fetchUID.FindSubmatch(r)[2]
+			one, two := setUID(r, "UID "+string(a)+" "), setUID(held, "UID "+string(b)+" ")
+			held = nil
+			return append(one, two...)
+		}
+	}},
+	{"answers to questions not asked", before("* SEARCH 1 2 3 4 5\r\n* ESEARCH (TAG \"A9\") UID ALL 1:5\r\n* STATUS INBOX (MESSAGES 7)\r\n* LIST () \".\" Altro\r\n* NAMESPACE NIL NIL NIL\r\n")},
+	{"FETCH of flags unasked", before("* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n* 2 FETCH (FLAGS (\\Deleted))\r\n")},
+	{"EXPUNGE and EXISTS unasked", before("* 1 EXPUNGE\r\n* 400 EXISTS\r\n* 3 RECENT\r\n")},
+	{"unknown untagged data", before("* VANISHED 1:9\r\n* XLIST (\\Inbox) \"/\" x\r\n* QUOTA \"\" (STORAGE 1 2)\r\n* X-WHAT {5}\r\n1\r\n2\r\r\n* 7 X-NEVER\r\n")},
+	{"other capabilities", before("* CAPABILITY IMAP4rev1\r\n")},
+	{"UIDVALIDITY another each time", func() func(string, []byte) []byte {
+		n := 0
+		return func(_ string, r []byte) []byte {
+			return validity.ReplaceAllFunc(r, func([]byte) []byte {
+				n++
+				return fmt.Appendf(nil, "[UIDVALIDITY %d]", 1000+n)
+			})
+		}
+	}},
+	{"UIDVALIDITY another from the second time on", func() func(string, []byte) []byte {
+		n := 0
+		return func(_ string, r []byte) []byte {
+			if validity.Match(r) {
+				if n++; n > 1 {
+					return validity.ReplaceAll(r, []byte("[UIDVALIDITY 77]"))
+				}
+			}
+			return r
+		}
+	}},
+	{"UIDVALIDITY 0", func() func(string, []byte) []byte {
+		return func(_ string, r []byte) []byte { return validity.ReplaceAll(r, []byte("[UIDVALIDITY 0]")) }
+	}},
+	{"a literal of 2 GiB", onFetch(func(n int, r []byte) []byte {
+		if n != 2 {
+			return r
+		}
+		return []byte("* 2 FETCH (UID 2 BODY[] {2147483648}\r\n" + strings.Repeat("a", 1<<20) + faultproxy.Endless)
+	})},
+	{"a literal of 2 GiB in a LIST", instead(`^\* (LIST|NAMESPACE)`, 1, "* LIST () \".\" {2147483648}\r\n"+strings.Repeat("a", 1<<20)+faultproxy.Endless)},
+	{"a literal of 2 GiB in a SEARCH", instead(`^\* (ESEARCH|SEARCH)`, 1, "* ESEARCH (TAG {2147483648}\r\n"+strings.Repeat("a", 1<<20)+faultproxy.Endless)},
+	{"a literal of 10^18 bytes", instead(`^\* \d+ FETCH`, 1, "* 1 FETCH (UID 1 BODY[] {999999999999999999}\r\n"+faultproxy.Silence)},
+	{"an endless line", instead(`^\* \d+ FETCH`, 2, "* OK "+strings.Repeat("and ", 1<<16)+faultproxy.Endless)},
+	{"endless responses", instead(`^\* \d+ FETCH`, 2, strings.Repeat("* 5 EXISTS\r\n", 1<<14)+faultproxy.Endless)},
+	{"endless messages", instead(`^\* \d+ FETCH`, 1, strings.Repeat("* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] {3}\r\nabc)\r\n", 1<<14)+faultproxy.Endless)},
+	{"an endless list of UIDs", instead(`^\* (ESEARCH|SEARCH)`, 1, "* SEARCH 1"+strings.Repeat(" 1234567", 1<<14)+faultproxy.Endless)},
+	{"UIDs that are not there", instead(`^\* ESEARCH`, 1, "* ESEARCH (TAG \"T2\") UID ALL 1:4294967295\r\n")},
+	{"an empty search", func() func(string, []byte) []byte {
+		return func(_ string, r []byte) []byte {
+			return regexp.MustCompile(`^(\* ESEARCH \(TAG "[^"]*"\) UID).*\r\n`).ReplaceAll(r, []byte("$1\r\n"))
+		}
+	}},
+	{"a huge RFC822.SIZE", onFetch(func(_ int, r []byte) []byte {
+		return regexp.MustCompile(`RFC822\.SIZE \d+`).ReplaceAll(r, []byte("RFC822.SIZE 2147483647"))
+	})},
+	{"RFC822.SIZE 0", onFetch(func(_ int, r []byte) []byte {
+		return regexp.MustCompile(`RFC822\.SIZE \d+`).ReplaceAll(r, []byte("RFC822.SIZE 0"))
+	})},
+	{"nonsense", instead(`^\* \d+ FETCH`, 3, "\x01\x02)(){}{{5}\r\n\xff\r\n")},
+	{"another's tag", instead(`^T\d+ OK`, 3, "T999 OK done\r\n")},
+}
+
+// TestChaosLies has the inbox's server lie in every way of the list: no
+// panic, no endless run, no memory beyond a bound, and the next pass makes
+// everything as it would have been.
+func TestChaosLies(t *testing.T) {
+	t.Parallel()
+	chosen := some(lies, 20)
+	s := newServerStory(t, len(chosen))
+	for _, l := range chosen {
+		f := l.make()
+		var mu sync.Mutex
+		touched := false
+		s.play(l.name, faultproxy.Script{Response: func(command string, resp []byte) []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			was := bytes.Clone(resp)
+			said := f(command, resp)
+			touched = touched || !bytes.Equal(was, said)
+			return said
+		}})
+		if !touched {
+			t.Errorf("%s: the lie was never told", l.name)
+		}
+	}
+}
