@@ -367,3 +367,36 @@ func TestLogout(t *testing.T) {
 		}
 	}
 }
+
+// A size over the limit is believed only when the message has a byte there.
+func TestInventedSize(t *testing.T) {
+	header := "* 1 FETCH (UID 1 FLAGS () INTERNALDATE \"01-Sep-2026 10:00:00 +0000\" RFC822.SIZE 2000000000 BODY[HEADER.FIELDS (X)] {6}\r\nA: b\r\n)\r\n"
+	for _, c := range []struct {
+		name, beyond string
+		tooLarge     bool
+	}{
+		{"nothing beyond the limit", "* 1 FETCH (UID 1 BODY[]<100000> \"\")\r\n", false},
+		{"a byte beyond it", "* 1 FETCH (UID 1 BODY[]<100000> {1}\r\nx)\r\n", true},
+		{"no answer", "", true},
+	} {
+		s := mustTalk(t, func(cmd string) (string, bool) {
+			switch {
+			case strings.Contains(cmd, "HEADER"):
+				return header + "TAG OK done\r\n", true
+			case strings.Contains(cmd, "<100000.1>"):
+				return c.beyond + "TAG OK done\r\n", true
+			case strings.Contains(cmd, "BODY.PEEK[]"):
+				return "* 1 FETCH (UID 1 BODY[] {6}\r\nA: b\r\n)\r\nTAG OK done\r\n", true
+			}
+			return "", false
+		})
+		if _, err := s.Headers(t.Context(), []uint32{1}, func(inbox.Header) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		var got []inbox.Message
+		_, err := s.Fetch(t.Context(), []uint32{1}, func(m inbox.Message) error { got = append(got, m); return nil })
+		if err != nil || len(got) != 1 || got[0].TooLarge != c.tooLarge || (got[0].Raw == nil) != c.tooLarge {
+			t.Errorf("%s: got %+v, %v, want one message, too large: %t", c.name, got, err, c.tooLarge)
+		}
+	}
+}

@@ -111,13 +111,19 @@ func (s *Session) bodies(ctx context.Context, uids []uint32, from, first int64, 
 		if err != nil {
 			return gone, err
 		}
+		small := map[uint32]bool{}
+		if first == 0 {
+			if small, err = s.notTooLarge(ctx, uids); err != nil {
+				return gone, err
+			}
+		}
 		var wanted []uint32
 		for _, uid := range uids {
 			m, ok := s.meta[uid]
 			if !ok {
 				continue // gone
 			}
-			if first == 0 && m.size > s.c.MaxMessage {
+			if first == 0 && m.size > s.c.MaxMessage && !small[uid] {
 				if err := fn(Message{UID: uid, Size: m.size, InternalDate: m.date, TooLarge: true}); err != nil {
 					return gone, errCallback{err}
 				}
@@ -147,7 +153,7 @@ func (s *Session) bodyBatches(uids []uint32, from, first int64) []batch {
 		bytes   int64
 	)
 	for _, uid := range uids {
-		size := s.meta[uid].size
+		size := min(s.meta[uid].size, s.c.MaxMessage)
 		if first > 0 {
 			size = min(max(size-from, 0), first)
 		}
