@@ -18,7 +18,7 @@ table='
 /usr/bin/msmtp           msmtp            test
 /usr/bin/fetchmail       fetchmail        test
 /usr/bin/getmail         getmail6         test
-/usr/bin/strace          strace           chaos
+/usr/bin/strace          strace           test
 /usr/bin/promtool        prometheus       test
 /usr/bin/etcd            etcd-server      test
 /usr/bin/systemd-analyze systemd          test
