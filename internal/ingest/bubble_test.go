@@ -51,7 +51,15 @@ type bubble struct {
 
 func newBubble(t *testing.T, extra string) *bubble {
 	t.Helper()
-	b := &bubble{t: t, dir: t.TempDir(), born: time.Now()}
+	dir := t.TempDir()
+	layBubble(t, dir, extra)
+	return openBubble(t, dir)
+}
+
+// layBubble writes configuration and keys of a bubble.
+func layBubble(t *testing.T, dir, extra string) {
+	t.Helper()
+	b := &bubble{t: t, dir: dir}
 	write := func(name, text string, mode os.FileMode) {
 		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), mode); err != nil {
 			t.Fatal(err)
@@ -78,6 +86,13 @@ to_studio = ["capo@studio.example"]
 	if err := os.Mkdir(filepath.Join(b.dir, "vault"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// openBubble opens a service on what layBubble wrote; a vault of an earlier
+// bubble goes on. Time begins anew in each bubble, on 1 January 2000.
+func openBubble(t *testing.T, dir string) *bubble {
+	t.Helper()
+	b := &bubble{t: t, dir: dir, born: time.Now()}
 	cfg, err := config.Load(filepath.Join(b.dir, "config.toml"))
 	if err != nil {
 		t.Fatal(err)

@@ -174,7 +174,7 @@ func (s *Service) dueChecks(ctx context.Context, now time.Time, daily bool) (due
 			}
 			perProvider[providerID]++
 			retry := !cred.LastCheck.NextAt.IsZero()
-			if cred.Refused || len(v.Sealed) == 0 || retry && cred.LastCheck.NextAt.After(now) || !retry && !daily {
+			if cred.Refused || len(v.Sealed) == 0 || retry && pausing(cred.LastCheck.NextAt, now, maxCheckPause) || !retry && !daily {
 				return nil
 			}
 			due = append(due, stored{cred, v, client, target, providerID})

@@ -164,11 +164,15 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 		}
 		good, request = true, nil
 		d.update(func(st *DaemonState) { st.Phase = PhaseWatching })
+		begun := time.Now().Round(0) // the wall clock
 		if err := sess.Watch(ctx, s.cfg.Inbox.Poll, d.wake); err != nil {
 			if ctx.Err() == nil {
 				err = s.inboxError(err)
 			}
 			return good, err
+		}
+		if time.Now().Round(0).Sub(begun) > s.cfg.Inbox.Poll+clockLeap {
+			return good, errClockSet
 		}
 	}
 }

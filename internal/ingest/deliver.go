@@ -76,6 +76,13 @@ func (s *Service) settleDoubts(ctx context.Context, now time.Time) error {
 		}
 		left := 20 // of one transaction; the others wait for the next run
 		for _, o := range open {
+			if o.State == vault.OutInDoubt && o.SentAt.Sub(now) > setBack {
+				o.SentAt = now // the hour begins anew
+				if err := tx.PutOutgoing(o); err != nil {
+					return err
+				}
+				continue
+			}
 			if o.State != vault.OutInDoubt || now.Sub(o.SentAt) < doubtAfter || read.Before(o.SentAt.Add(doubtAfter)) || o.Resent >= maxResends || left == 0 {
 				continue
 			}
@@ -101,7 +108,7 @@ func (s *Service) dueMail(ctx context.Context, now time.Time) (due []vault.Outgo
 			return err
 		}
 		for _, o := range open {
-			if o.State == vault.OutQueued && !o.NextAt.After(now) && !o.Doubtful {
+			if o.State == vault.OutQueued && !pausing(o.NextAt, now, maxBackoff) && !o.Doubtful {
 				due = append(due, o)
 			}
 		}
@@ -109,7 +116,7 @@ func (s *Service) dueMail(ctx context.Context, now time.Time) (due []vault.Outgo
 			return nil
 		}
 		return tx.AllOutgoing(func(o vault.Outgoing) error {
-			if !o.SentAt.IsZero() && now.Sub(o.SentAt) < time.Minute {
+			if ago := now.Sub(o.SentAt); !o.SentAt.IsZero() && ago < time.Minute && ago > -time.Minute {
 				lately = append(lately, o.SentAt)
 			}
 			return nil
@@ -220,8 +227,10 @@ func (s *Service) withdraw(ctx context.Context, n int) (gone bool, err error) {
 // backoff spaces the tries of one message: a minute, then twice as long each
 // time, at most six hours.
 func backoff(tries int) time.Duration {
-	return min(time.Minute<<min(tries-1, 10), 6*time.Hour)
+	return min(time.Minute<<min(tries-1, 10), maxBackoff)
 }
+
+const maxBackoff = 6 * time.Hour
 
 func (s *Service) markOut(ctx context.Context, n int, change func(*vault.Outgoing)) error {
 	return s.vault.Update(ctx, func(tx *vault.Tx) error {

@@ -35,7 +35,7 @@ func (s *Service) purgeIfDue(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	last, err := s.lastRun(ctx, jobPurge, now.Add(-2*purgeEvery))
-	if err != nil || now.Sub(last) < purgeEvery {
+	if err != nil || pausing(last.Add(purgeEvery), now, purgeEvery) {
 		return err
 	}
 	subs, err := s.purgeable(ctx, now.Add(-s.cfg.Inbox.PurgeAfter))

@@ -45,7 +45,7 @@ func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login strin
 	if err != nil {
 		return res, err
 	}
-	if s.cfg.Probe.Enabled && !k.cred.Refused && now.Sub(k.cred.LastCheck.At) >= time.Hour {
+	if s.cfg.Probe.Enabled && !k.cred.Refused && !pausing(k.cred.LastCheck.At.Add(time.Hour), now, time.Hour) {
 		result, err := s.checkReported(ctx, k, now)
 		if err != nil {
 			return res, err

@@ -20,6 +20,9 @@ func (s *Service) destroyOld(ctx context.Context, now time.Time) error {
 	if after == 0 {
 		return nil
 	}
+	if doubtful, err := s.clockDoubtful(ctx, now); err != nil || doubtful {
+		return err // nothing is destroyed by a clock that may be wrong
+	}
 	var doomed []vault.Version
 	err := s.vault.View(ctx, func(tx *vault.Tx) error {
 		doomed = nil

@@ -127,7 +127,7 @@ func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
 			return err
 		}
 		for _, h := range holes {
-			if h.UIDValidity == p.box.UIDValidity && !h.NextAt.After(p.now) {
+			if h.UIDValidity == p.box.UIDValidity && !pausing(h.NextAt, p.now, holePause(holeTries)) {
 				uids = append(uids, h.UID)
 			}
 		}

@@ -159,11 +159,13 @@ func (p *pass) checkOf(was vault.Check, a attempt) vault.Check {
 // once a day (DESIGN §8).
 func nextTry(since, now time.Time) time.Time {
 	lasted := now.Sub(since)
-	if lasted >= 24*time.Hour {
-		return now.Add(24 * time.Hour)
+	if lasted >= maxCheckPause {
+		return now.Add(maxCheckPause)
 	}
 	return now.Add(max(5*time.Minute, lasted/2))
 }
+
+const maxCheckPause = 24 * time.Hour
 
 // learnSigner remembers by which provider a mailbox is known from now on:
 // the signer of a submission whose password works.

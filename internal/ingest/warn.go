@@ -20,8 +20,18 @@ func (s *Service) WarnIfDue(ctx context.Context, now time.Time, force bool) erro
 	if err != nil {
 		return err
 	}
-	if !force && !s.warnings.MissedWorking(last, now, s.policy) {
+	if force {
+		return s.Warn(ctx, now)
+	}
+	if !s.warnings.MissedWorking(last, now, s.policy) {
 		return nil
+	}
+	if doubtful, err := s.clockDoubtful(ctx, now); err != nil || doubtful {
+		if doubtful && s.daemon.repeats.first("clock.doubtful", now) {
+			s.log.Warn("no warnings yet: they have not run for long, and the clock may be wrong", "event", "clock.doubtful",
+				"last", last, "hint", "they run as soon as the inbox has been signed in to; if the clock is right, `ingest once --warn` runs them now")
+		}
+		return err
 	}
 	return s.Warn(ctx, now)
 }

@@ -117,8 +117,8 @@ func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) e
 	if err := fn(kv); err != nil {
 		return err
 	}
-	if !writable {
-		return nil
+	if !kv.changed {
+		return nil // nothing to write: no page, no sync
 	}
 	if err := s.commit(tx); err != nil {
 		return fmt.Errorf("committing: %w", err)
@@ -177,6 +177,7 @@ type boltKV struct {
 	ctx      context.Context
 	bucket   *bolt.Bucket
 	writable bool
+	changed  bool // something was put or deleted
 }
 
 func (kv *boltKV) Get(key string) (v []byte, err error) {
@@ -191,6 +192,7 @@ func (kv *boltKV) Put(key string, v []byte) error {
 	if !kv.writable {
 		return ErrReadOnly
 	}
+	kv.changed = true
 	return kv.store.guard(func() error { return kv.bucket.Put([]byte(key), v) })
 }
 
@@ -198,6 +200,7 @@ func (kv *boltKV) Delete(key string) error {
 	if !kv.writable {
 		return ErrReadOnly
 	}
+	kv.changed = true
 	return kv.store.guard(func() error { return kv.bucket.Delete([]byte(key)) })
 }
 
