@@ -72,7 +72,6 @@ func live(t *testing.T, spans ...span) (sent []string) {
 				b.storePassword("ditta@pec.gestore.example", "aruba-pec")
 			}
 			time.Sleep(time.Until(b.born.Add(time.Duration(sp.from*24) * time.Hour)))
-			b.born = time.Now() // of the server's certificate
 			b.run(func() { time.Sleep(time.Duration((sp.to-sp.from)*24) * time.Hour) })
 		})
 	}
