@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pec-ingest/internal/servertest"
 )
@@ -234,6 +235,27 @@ token_url = "%[5]s/token"
 	if got := post.Await(bianchi, 1); len(got) != 1 {
 		t.Errorf("got %d answers after signing in again, want one", len(got))
 	}
+
+	t.Log("the sign-in is lost while the service runs, and made anew through its socket")
+	tokens.set(func() {
+		clear(tokens.access)
+		tokens.refresh = "withdrawn"
+	})
+	running := s.start()
+	s.deliver(s.submission(verdi, 1, passwords[verdi]))
+	s.within(20*time.Second, "the service asks for the sign-in", func() bool {
+		return strings.Contains(running.log.String(), "ingest login prova")
+	})
+	if out := s.ok("login", "prova"); !strings.Contains(out, "prova: signed in") {
+		t.Errorf("login through the socket: got %q", out)
+	}
+	s.within(30*time.Second, "the service takes what waits", s.has(verdi, "valid", 1.0))
+	if got := post.Await(verdi, 1); len(got) != 1 {
+		t.Errorf("got %d answers from the service, want one", len(got))
+	}
+	running.stop()
+	noSecrets("the service's log", running.log.String())
+
 	s.ok("audit", "--verify")
 	vaultFile, err := os.ReadFile(s.vaultPath())
 	if err != nil {
