@@ -42,8 +42,8 @@ func TestOneAnswer(t *testing.T) {
 		s.wantGet(m, passwords[m])
 	}
 	mails := s.sink.received()
-	if len(mails) != 1 {
-		t.Fatalf("got %d answers, want one", len(mails))
+	if len(mails) != 1 || mails[0].To != rossi {
+		t.Fatalf("got %d answers %v, want one to %s, who wrote", len(mails), mails, rossi)
 	}
 	text := s.textOf(mails[0].To)
 	for _, want := range []string{"le password delle caselle", rossi, bianchi} {
@@ -55,6 +55,27 @@ func TestOneAnswer(t *testing.T) {
 		if strings.Contains(text, passwords[m]) {
 			t.Error("the answer holds a password")
 		}
+	}
+}
+
+// Who writes for another mailbox is answered where the letter came from.
+func TestAnswerGoesToTheWriter(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{smtp: true})
+	s.ok("client", "add", bianchi, "--sender", rossi)
+	letter := func(text string) pectest.Envelope {
+		return s.letter(rossi, 2, "Password per programmi di posta", "La password per programmi di posta della casella "+bianchi+" è questa:\n\nPassword: "+text+"\n")
+	}
+	s.deliver(letter("sbagliata7a"))
+	s.once(sum{Seen: 1, Rejected: 1})
+	s.deliver(letter(passwords[bianchi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	mails := s.sink.received()
+	if len(mails) != 2 || mails[0].To != rossi || mails[1].To != rossi {
+		t.Fatalf("got %d answers %v, want two to %s", len(mails), mails, rossi)
+	}
+	if !strings.Contains(string(mails[1].Raw), bianchi) {
+		t.Errorf("the answer does not name %s:\n%s", bianchi, mails[1].Raw)
 	}
 }
 

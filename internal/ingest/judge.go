@@ -209,6 +209,9 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 			Stage: vault.StageJudged, Reason: sh.reason, Location: j.at,
 			NoReply: p.now.Sub(msg.SentAt) > AnswerWithin || p.rereading() || isAutomatic(msg.Original),
 		}
+		if sh.mailbox != msg.Mailbox {
+			sub.Sender = msg.Mailbox
+		}
 		if sh.clear {
 			sub.Find = string(submission.Found)
 		}

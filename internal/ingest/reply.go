@@ -47,7 +47,11 @@ func (s *Service) replyBecause(tx *vault.Tx, sub vault.Submission, kind notify.K
 	if joined, err := s.joinAnswer(tx, sub, kind, client, v, cause); err != nil || joined {
 		return err
 	}
-	allowed, err := s.countReply(tx, sub.Mailbox)
+	to, err := answerTo(tx, sub, client)
+	if err != nil {
+		return err
+	}
+	allowed, err := s.countReply(tx, to)
 	if err != nil || !allowed {
 		return err
 	}
@@ -57,7 +61,22 @@ func (s *Service) replyBecause(tx *vault.Tx, sub vault.Submission, kind notify.K
 	if err != nil {
 		return err
 	}
-	return s.queueDoubtful(tx, cause, kind, client, client.Mailbox, data, priorityReply, again)
+	return s.queueDoubtful(tx, cause, kind, client, to, data, priorityReply, again)
+}
+
+// answerTo is where an answer goes: to the mailbox that the letter came from,
+// whichever mailbox it is about and whichever of several was settled first.
+// Who wrote reads that one; another mailbox perhaps nobody but the studio
+// reads. A sender who is no client is not written to.
+func answerTo(tx *vault.Tx, sub vault.Submission, client vault.Client) (string, error) {
+	if sub.Sender == "" {
+		return client.Mailbox, nil
+	}
+	writer, ok, err := tx.Client(sub.Sender)
+	if err != nil || !ok || !writer.RemovedAt.IsZero() {
+		return client.Mailbox, err
+	}
+	return writer.Mailbox, nil
 }
 
 // joinAnswer adds a mailbox to the answer that waits for another mailbox of

@@ -305,7 +305,11 @@ func (s *Service) settleDecided(tx *vault.Tx, r vault.Review, d decision) error 
 	if err != nil {
 		return err
 	}
-	return s.queueDoubtful(tx, causeReply+sub.ID+"/"+string(d.reply), d.reply, client, client.Mailbox, data, priorityReply, again)
+	to, err := answerTo(tx, sub, client)
+	if err != nil {
+		return err
+	}
+	return s.queueDoubtful(tx, causeReply+sub.ID+"/"+string(d.reply), d.reply, client, to, data, priorityReply, again)
 }
 
 func undecided(r vault.Review) error {

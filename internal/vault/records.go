@@ -128,6 +128,7 @@ func (v *Version) UnmarshalJSON(b []byte) (err error) {
 type Submission struct {
 	ID         string      `json:"id"`
 	Mailbox    string      `json:"mailbox"`
+	Sender     string      `json:"sender,omitempty"` // the mailbox it came from; "" = Mailbox
 	Login      string      `json:"login,omitempty"`
 	Signer     string      `json:"signer,omitempty"`
 	MsgID      string      `json:"msgid,omitempty"`
