@@ -91,7 +91,10 @@ func (b *browser) listen(ev any) {
 	fault := ""
 	switch ev := ev.(type) {
 	case *runtime.EventExceptionThrown:
-		fault = "exception: " + fmt.Sprint(*ev.ExceptionDetails)
+		fault = "exception: " + ev.ExceptionDetails.Text
+		if e := ev.ExceptionDetails.Exception; e != nil {
+			fault += ": " + e.Description
+		}
 	case *runtime.EventConsoleAPICalled:
 		if ev.Type == runtime.ConsoleAPICalledTypeError || ev.Type == runtime.ConsoleAPICalledTypeWarning {
 			fault = fmt.Sprintf("console.%s: %s", ev.Type, ev.Args[0].Value)

@@ -40,6 +40,7 @@ var packages = map[string]string{
 	"mandoc":          "mandoc",
 	"zsh":             "zsh",
 	"chromium":        "chromium",
+	"nginx":           "nginx-light",
 	"fish":            "fish",
 }
 
