@@ -82,6 +82,11 @@ RFC 3339, days are 00:00 UTC, ` + "`0001-01-01T00:00:00Z`" + ` is none. What a c
 finished when the caller hangs up. Answers that hold a secret are not kept and
 not logged.
 
+A stream is application/octet-stream in chunks, of any length. After the last
+byte comes the trailer field ` + "`Ingest-Stream`" + `:
+` + "`{length: number, sha256: string, result: …}`" + `. Without it, or when it does not
+fit, the answer broke off.
+
 To ` + "`get`" + ` with ` + "`Accept: text/plain`" + ` the answer is the password alone and a newline,
 as text/plain; refusals are JSON as always.
 
@@ -97,7 +102,11 @@ func describeAPI() string {
 		if e.Also == rightOTP {
 			right += ", or a group of `otp.readers`"
 		}
-		fmt.Fprintf(&b, "## %s\n\n%s Right: %s.\n\n- request: `%s`\n- answer: `%s`\n\n", e.Name, e.doc, right, shape(e.in, 0), shape(e.out, 0))
+		answer := "`" + shape(e.out, 0) + "`"
+		if e.stream {
+			answer = "a stream; result " + answer
+		}
+		fmt.Fprintf(&b, "## %s\n\n%s Right: %s.\n\n- request: `%s`\n- answer: %s\n\n", e.Name, e.doc, right, shape(e.in, 0), answer)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"time"
@@ -26,11 +25,7 @@ type placeIn struct {
 	Place   string `json:"place"`
 }
 
-type backupOut struct {
-	Begun time.Time `json:"begun"`
-	Data  []byte    `json:"data"` // sealed as the vault is
-}
-
+// begunIn is when a backup was begun: after one is made, and when it was found good.
 type begunIn struct {
 	Begun time.Time `json:"begun"`
 }
@@ -38,10 +33,6 @@ type begunIn struct {
 type countOut struct {
 	N int `json:"n"`
 }
-
-// maxBackup is what goes over the socket in one answer; a vault of a thousand
-// mailboxes has a few megabytes.
-const maxBackup = 128 << 20
 
 func careEndpoints(now current) []endpoint {
 	return []endpoint{
@@ -53,11 +44,9 @@ func careEndpoints(now current) []endpoint {
 			func(ctx context.Context, s *ingest.Service, who string, in placeIn) ([]ingest.PlaceRow, error) {
 				return s.PlaceDone(ctx, who, in.Mailbox, in.Login, in.Place, time.Now())
 			}),
-		op(now, "backup", web.RightAdmin, "The vault as it is now, as a file.",
-			func(ctx context.Context, s *ingest.Service, who string, _ nothing) (out backupOut, err error) {
-				w := &limitedBuffer{limit: maxBackup}
+		opStream(now, "backup", web.RightAdmin, "The vault as it is now, as a file.",
+			func(ctx context.Context, s *ingest.Service, who string, _ nothing, w io.Writer) (out begunIn, err error) {
 				out.Begun, err = s.Backup(ctx, who, w)
-				out.Data = w.Bytes()
 				return out, err
 			}),
 		op(now, "backup.done", web.RightAdmin, "Notes that a backup was checked and is good.",
@@ -76,19 +65,6 @@ func careEndpoints(now current) []endpoint {
 	}
 }
 
-// limitedBuffer refuses to grow beyond its limit.
-type limitedBuffer struct {
-	bytes.Buffer
-	limit int
-}
-
-func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
-		return 0, &ingest.Error{Msg: "the vault is too large to go over the socket", Hint: "set vault.backup_dir: the service then writes backups itself"}
-	}
-	return b.Buffer.Write(p)
-}
-
 func (r *remote) Places(ctx context.Context, mailbox string) ([]ingest.PlaceRow, error) {
 	return ask[[]ingest.PlaceRow](ctx, r, "used.list", mailboxIn{mailbox})
 }
@@ -98,12 +74,27 @@ func (r *remote) PlaceDone(ctx context.Context, _, mailbox, login, place string,
 }
 
 func (r *remote) Backup(ctx context.Context, _ string, w io.Writer) (time.Time, error) {
-	out, err := ask[backupOut](ctx, r, "backup", nothing{})
-	if err != nil {
-		return time.Time{}, err
+	var out begunIn
+	to := &failing{w: w}
+	err := r.client.Stream(ctx, "backup", nothing{}, to, &out)
+	if to.err != nil {
+		return time.Time{}, to.err // of the file, not of the service
 	}
-	_, err = w.Write(out.Data)
-	return out.Begun, err
+	return out.Begun, r.explain(ctx, err)
+}
+
+// failing remembers the error of a writer.
+type failing struct {
+	w   io.Writer
+	err error
+}
+
+func (f *failing) Write(p []byte) (n int, err error) {
+	n, err = f.w.Write(p)
+	if err != nil {
+		f.err = err
+	}
+	return n, err
 }
 
 func (r *remote) BackupDone(ctx context.Context, _ string, begun time.Time) error {

@@ -59,9 +59,9 @@ func pageEndpoints(now current, d *door) []endpoint {
 		return d.newLink(c, in)
 	}
 	return []endpoint{
-		{web.Endpoint{Name: "page.link", Right: web.RightReader, Call: link},
-			"A link that lets one person in to the page, once, within five minutes; a reader's shows what readers may see.",
-			reflect.TypeFor[linkIn](), reflect.TypeFor[linkOut]()},
+		{Endpoint: web.Endpoint{Name: "page.link", Right: web.RightReader, Call: link},
+			doc: "A link that lets one person in to the page, once, within five minutes; a reader's shows what readers may see.",
+			in:  reflect.TypeFor[linkIn](), out: reflect.TypeFor[linkOut]()},
 		op(now, "page.sessions", web.RightAdmin, "Who is inside the page.",
 			func(context.Context, *ingest.Service, string, nothing) ([]sessionOut, error) {
 				list := []sessionOut{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"reflect"
 	"time"
 
@@ -17,6 +18,7 @@ type endpoint struct {
 	web.Endpoint
 	doc     string
 	in, out reflect.Type
+	stream  bool // out comes after the bytes
 }
 
 // current gives the service that answers now; a reload puts another there.
@@ -38,7 +40,18 @@ func op[In, Out any](now current, name string, right web.Right, doc string,
 		}
 		return out, err
 	}
-	return endpoint{web.Endpoint{Name: name, Right: right, Call: call}, doc, reflect.TypeFor[In](), reflect.TypeFor[Out]()}
+	return endpoint{Endpoint: web.Endpoint{Name: name, Right: right, Call: call}, doc: doc,
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}
+}
+
+// opStream is op for an answer of any length, which fn writes.
+func opStream[In, Out any](now current, name string, right web.Right, doc string,
+	fn func(ctx context.Context, s *ingest.Service, who string, in In, w io.Writer) (Out, error)) endpoint {
+	e := op(now, name, right, doc, func(ctx context.Context, s *ingest.Service, who string, in In) (web.Stream, error) {
+		return func(w io.Writer) (any, error) { return fn(ctx, s, who, in, w) }, nil
+	})
+	e.out, e.stream = reflect.TypeFor[Out](), true
+	return e
 }
 
 // decodeIn reads a request.

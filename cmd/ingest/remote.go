@@ -21,15 +21,21 @@ func (r *remote) close() { r.client.Close() }
 
 // ask calls one endpoint and gives its refusal the class it had there.
 func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out, err error) {
-	err = r.client.Call(ctx, name, in, &out)
+	err = r.explain(ctx, r.client.Call(ctx, name, in, &out))
+	return out, err
+}
+
+// explain gives a refusal the class it had at the service, and says of other
+// errors whose they are.
+func (r *remote) explain(ctx context.Context, err error) error {
 	var p *web.Problem
 	if errors.As(err, &p) {
-		return out, errorOf(p)
+		return errorOf(p)
 	}
 	if err != nil && ctx.Err() == nil {
 		err = &ingest.Error{Msg: "the running service", Err: err, Hint: "did it stop just now? `systemctl status pec-ingest`"}
 	}
-	return out, err
+	return err
 }
 
 // refused is the error of a refusal that the service has written.

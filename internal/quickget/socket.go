@@ -13,7 +13,11 @@ func socketOf(config string) (string, error) {
 		return "", err
 	}
 	defer syscall.Close(fd)
-	doc := make([]byte, maxConfig+1)
+	var info syscall.Stat_t
+	if err := syscall.Fstat(fd, &info); err != nil || info.Size > maxConfig {
+		return "", errNotPlain
+	}
+	doc := make([]byte, info.Size+1)
 	n, err := readAll(fd, doc)
 	if err != nil {
 		return "", err

@@ -15,12 +15,14 @@ import (
 	"time"
 )
 
-// Why the service can't be reached.
+// Why the service can't be reached, or not be believed.
 var (
 	// ErrNoService: nobody listens on the socket, or there is none.
 	ErrNoService = errors.New("web: no service answers on the socket")
 	// ErrDenied: this user may not open the socket.
 	ErrDenied = errors.New("web: no permission to open the socket")
+	// ErrCut: a streamed answer did not come whole.
+	ErrCut = errors.New("web: the service's answer broke off")
 )
 
 // dialTimeout is for a connection to a service that is there but busy.
@@ -103,30 +105,44 @@ func (c *Client) Close() {
 // Call asks the endpoint name with req, which is marshalled as JSON, and
 // reads the answer into resp. The service's refusals come as *Problem.
 func (c *Client) Call(ctx context.Context, name string, req, resp any) error {
+	answer, err := c.post(ctx, name, req)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	return readAnswer(answer, resp)
+}
+
+// post sends a request; the caller closes the answer's body.
+func (c *Client) post(ctx context.Context, name string, req any) (*http.Response, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
-		return fmt.Errorf("writing the request: %w", err)
+		return nil, fmt.Errorf("writing the request: %w", err)
 	}
 	defer clear(body)
 	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://ingest/v1/"+name, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("writing the request: %w", err)
+		return nil, fmt.Errorf("writing the request: %w", err)
 	}
 	hr.Header.Set("Content-Type", "application/json")
 	answer, err := c.http.Do(hr)
 	if err != nil {
 		if cerr := ctx.Err(); cerr != nil {
-			return cerr
+			return nil, cerr
 		}
-		return fmt.Errorf("asking the service: %w", err)
+		return nil, fmt.Errorf("asking the service: %w", err)
 	}
-	defer answer.Body.Close()
+	return answer, nil
+}
+
+// readAnswer reads a JSON answer into resp, or the problem it tells.
+func readAnswer(answer *http.Response, resp any) error {
 	size := max(answer.ContentLength, 0)
 	if size > maxAnswer {
 		return errors.New("the service's answer is too large")
 	}
 	buf := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	_, err = buf.ReadFrom(io.LimitReader(answer.Body, maxAnswer))
+	_, err := buf.ReadFrom(io.LimitReader(answer.Body, maxAnswer))
 	b := buf.Bytes()
 	defer clear(b)
 	if err != nil {

@@ -44,7 +44,9 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		s.answer(w, http.StatusUnprocessableEntity, s.problem(err))
 		return
 	}
-	if p, ok := result.(plain); ok && r.Header.Get("Accept") == plainType {
+	if stream, ok := result.(Stream); ok {
+		s.answerStream(w, e, stream)
+	} else if p, ok := result.(plain); ok && r.Header.Get("Accept") == plainType {
 		s.answerPlain(w, p.Plain())
 	} else {
 		s.answer(w, http.StatusOK, result)

@@ -44,6 +44,7 @@ type Endpoint struct {
 	// caller hangs up: what was begun is finished. body is valid until it
 	// returns, and cleared then, for it may hold a secret. What it returns is
 	// marshalled as JSON; if that has a method Wipe(), it is called afterwards.
+	// A Stream is answered as one.
 	Call func(ctx context.Context, c Caller, body json.RawMessage) (any, error)
 }
 
