@@ -19,7 +19,8 @@ type clientCmd struct {
 }
 
 type clientListCmd struct {
-	JSON bool `help:"Print JSON."`
+	JSON bool `help:"Print JSON." xor:"form"`
+	CSV  bool `name:"csv" help:"Print CSV, as client import takes it." xor:"form"`
 }
 
 func (c *clientListCmd) Run(ctx context.Context, env *environment) error {
@@ -30,6 +31,9 @@ func (c *clientListCmd) Run(ctx context.Context, env *environment) error {
 		}
 		if c.JSON {
 			return printJSON(env.stdout, rows)
+		}
+		if c.CSV {
+			return ingest.WriteClientCSV(env.stdout, rows)
 		}
 		t := newTable(env.stdout, "MAILBOX", "NAME", "PROVIDER", "LOGIN", "PHONE", "EMAIL")
 		for _, r := range rows {

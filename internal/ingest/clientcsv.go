@@ -233,6 +233,30 @@ func csvRowOf(rec []string, columns map[int]string, line int) (csvRow, bool) {
 	return row, !empty
 }
 
+// WriteClientCSV writes clients as ImportClients reads them. An IMAP server
+// given by hand has no column there and is left out.
+func WriteClientCSV(w io.Writer, clients []ClientRow) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(csvColumns); err != nil {
+		return err
+	}
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	for _, c := range clients {
+		err := out.Write([]string{c.Mailbox, text(c.Name), text(c.Provider), text(c.Login), text(c.Email), text(c.Phone),
+			text(c.Lang), strings.Join(c.UsedIn, "|"), strings.Join(c.Senders, "|")})
+		if err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
 // splitList reads several values in one field.
 func splitList(s string) []string {
 	parts := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ';' || r == '|' })

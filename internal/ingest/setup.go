@@ -78,6 +78,9 @@ func initKeys(dir string, pair keyPair, now time.Time) (Setup, error) {
 	if err := errors.Join(noneThere(dir, pair.recipients, pair.identity), noneThere(secrets, pair.identity)); err != nil {
 		return s, err
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return s, &Error{Msg: "making the folder " + dir, Err: err}
+	}
 	return s, s.writeKeys(secrets, pair, now)
 }
 
