@@ -34,7 +34,7 @@ const studioUser = "studio@pec.studio.example"
 // embedded server, a vault, and a configuration. Its network is under the
 // test's control.
 type bubble struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	service *ingest.Service
 	user    *imapmemserver.User
@@ -49,7 +49,7 @@ type bubble struct {
 	hang  bool // connections are made, and nobody answers
 }
 
-func newBubble(t *testing.T, extra string) *bubble {
+func newBubble(t testing.TB, extra string) *bubble {
 	t.Helper()
 	dir := t.TempDir()
 	layBubble(t, dir, extra)
