@@ -57,7 +57,7 @@ func newBubble(t testing.TB, extra string) *bubble {
 }
 
 // layBubble writes configuration and keys of a bubble.
-func layBubble(t *testing.T, dir, extra string) {
+func layBubble(t testing.TB, dir, extra string) {
 	t.Helper()
 	b := &bubble{t: t, dir: dir}
 	write := func(name, text string, mode os.FileMode) {
@@ -90,7 +90,7 @@ to_studio = ["capo@studio.example"]
 
 // openBubble opens a service on what layBubble wrote; a vault of an earlier
 // bubble goes on. Time begins anew in each bubble, on 1 January 2000.
-func openBubble(t *testing.T, dir string) *bubble {
+func openBubble(t testing.TB, dir string) *bubble {
 	t.Helper()
 	b := &bubble{t: t, dir: dir, born: time.Now()}
 	cfg, err := config.Load(filepath.Join(b.dir, "config.toml"))
