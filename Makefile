@@ -3,7 +3,7 @@
 GO ?= go
 GOFLAGS_TEST ?= -timeout 14m
 
-.PHONY: demo build deb test test-all race check fuzz bench-get fmt cover deps vulncheck
+.PHONY: demo build deb test test-all race screenshot check fuzz bench-get fmt cover deps vulncheck
 
 demo: ## run the main job on an embedded example
 	$(GO) run ./cmd/ingest demo
@@ -26,6 +26,10 @@ test-all: test ## and the Debian package in a fresh Debian; needs root
 
 race: deps ## the same under the race detector
 	PEC_INGEST_REAL=1 $(GO) test -race -timeout 40m ./...
+
+screenshot: ## make docs/img/page.png anew from the demo, with Chromium
+	@mkdir -p docs/img && dir=$$(mktemp -d) && PEC_INGEST_REAL=1 PEC_INGEST_SCREENSHOTS=$$dir $(GO) test -count=1 -run '^TestDemoPage$$' ./cmd/ingest && \
+		cp $$dir/demo.png docs/img/page.png && rm -r $$dir
 
 check: ## format, vet, staticcheck
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo 'run make fmt'; exit 1; }

@@ -254,6 +254,14 @@ func (b *browser) shot(name string) {
 	}
 }
 
+// clip keeps a picture of what the window shows.
+func (b *browser) clip(name string) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.shots, name+".png"), get(b, chromedp.CaptureScreenshot()), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // fits fails where the page must be scrolled sideways, or something on it
 // stands out of the window.
 func (b *browser) fits(what string) {

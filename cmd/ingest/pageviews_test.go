@@ -182,7 +182,7 @@ func pageViews(t *testing.T, s *studio, stranger, b *browser) {
 		look(b, v.name)
 	}
 	stranger.open("/")
-	stranger.says("Non siete entrati")
+	stranger.says("Non hai fatto l’accesso")
 	look(stranger, "fuori")
 	stranger.open("/accesso?t=x")
 	look(stranger, "accesso")
@@ -412,6 +412,6 @@ func pageReader(t *testing.T, b *browser) {
 	b.press("form[action='/esci'] button")
 	b.axe("after leaving")
 	b.open("/")
-	b.says("Non siete entrati")
+	b.says("Non hai fatto l’accesso")
 	b.quiet("a reader")
 }

@@ -42,15 +42,15 @@ type words struct{ Title, Text, Button string }
 
 var texts = map[string]map[message]words{
 	"it": {
-		msgEnter:    {"Entrare", "Il collegamento vale una volta sola. Premete il pulsante per entrare da questo browser.", "Entra"},
-		msgNobody:   {"Non siete entrati", "Serve un collegamento personale: lo stampa il comando «ingest page», vale cinque minuti e una volta sola. Se eravate già entrati e siete arrivati qui da un’altra pagina, riprovate.", "Riprova"},
+		msgEnter:    {"Accesso", "Il collegamento vale una volta sola. Premi il pulsante per entrare da questo browser.", "Entra"},
+		msgNobody:   {"Non hai fatto l’accesso", "Serve un collegamento personale: lo stampa il comando «ingest page», vale cinque minuti e una volta sola. Se eri già entrato e arrivi qui da un altro sito, riprova.", "Riprova"},
 		msgBadLink:  {"Il collegamento non vale più", "È già stato usato, oppure sono passati più di cinque minuti. Il comando «ingest page» ne stampa un altro.", ""},
 		msgSlow:     {"Troppi tentativi", "Sono arrivati troppi collegamenti sbagliati. Quello giusto funziona sempre: «ingest page» ne stampa uno nuovo.", ""},
-		msgForeign:  {"Richiesta rifiutata", "La richiesta arriva dalla pagina di un altro sito. Tornate alla pagina e ripetete l’operazione da lì.", ""},
-		msgOut:      {"Siete usciti", "La sessione è chiusa in questo browser.", ""},
+		msgForeign:  {"Richiesta rifiutata", "La richiesta arriva dalla pagina di un altro sito. Torna alla pagina e ripeti l’operazione da lì.", ""},
+		msgOut:      {"Sei uscito", "La sessione è chiusa in questo browser.", ""},
 		msgNoPage:   {"La pagina non c’è", "Questo servizio è avviato senza la pagina.", ""},
-		msgNoName:   {"Accesso non riuscito", "Il proxy non dice chi siete, o lo dice in modo non valido. Chi amministra il server trova le istruzioni in docs/page.md.", ""},
-		msgProxyOut: {"Qui non si esce", "L’accesso è del server che sta davanti a questa pagina: per uscire chiudete il browser o usate la sua pagina.", ""},
+		msgNoName:   {"Accesso non riuscito", "Il proxy non dice chi sei, o lo dice in modo non valido. Chi amministra il server trova le istruzioni in docs/page.md.", ""},
+		msgProxyOut: {"Da qui non si esce", "L’accesso è del server che sta davanti a questa pagina: per uscire chiudi il browser o usa la sua pagina.", ""},
 	},
 	"en": {
 		msgEnter:    {"Sign in", "The link works once. Press the button to sign in with this browser.", "Sign in"},
