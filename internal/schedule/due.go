@@ -201,24 +201,6 @@ func (s stream) pending(today, horizon time.Time, warned func(string) bool) (War
 	return s.before(nearest), true
 }
 
-// NextWarning is the day on which the next warning for f falls, at the
-// earliest today, brought forward to the last working day before a holiday;
-// zero if none is to come. NextWarningRun gives the run instead.
-func NextWarning(now time.Time, f Facts, warned func(string) bool, p Policy) time.Time {
-	day, fact := nextWarning(now, f, warned, p)
-	if day.IsZero() {
-		return day
-	}
-	today, step := p.Today(now), -1
-	if fact {
-		step = 1 // "expired" is said after the fact
-	}
-	for i := 0; i < maxLook && !p.Working(day) && day.After(today); i++ {
-		day = day.AddDate(0, 0, step)
-	}
-	return day
-}
-
 // NextWarningRun is the run, out of runs (ascending, after now, as
 // Cron.WorkingRuns gives them), in which the next warning for f goes out; zero
 // if none does.

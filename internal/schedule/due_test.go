@@ -189,24 +189,30 @@ func TestKeysDiffer(t *testing.T) {
 	}
 }
 
-func TestNextWarning(t *testing.T) {
+func TestNextWarningRun(t *testing.T) {
 	f := schedule.Facts{Mailbox: "a@pec.it", Login: "a@pec.it", Version: 1, Issued: day(t, "2026-04-16"), Expires: day(t, "2026-07-15")}
 	key := func(th string) string {
 		return schedule.Warning{Mailbox: f.Mailbox, Login: f.Login, Version: 1, Expires: f.Expires, Threshold: th}.Key()
 	}
+	const weekdays = "0 9 * * MON-FRI"
 	tests := []struct {
-		name, now string
-		sent      []string
-		closed    string // one closed day
-		want, run string
+		name, cron, now string
+		sent            []string
+		closed          string // one closed day
+		want            string
 	}{
-		{"far away", "2026-05-01 10:00", nil, "", "2026-07-05", "2026-07-03"},
-		{"closed on the Friday before", "2026-05-01 10:00", nil, "2026-07-03", "2026-07-05", "2026-07-02"},
-		{"closed on the day itself", "2026-07-06 10:00", []string{"10"}, "2026-07-10", "2026-07-09", "2026-07-09"},
-		{"after the first", "2026-07-03 10:00", []string{"10"}, "", "2026-07-10", "2026-07-10"},
-		{"pending now", "2026-07-06 10:00", nil, "", "2026-07-06", "2026-07-07"},
-		{"last", "2026-07-15 10:00", []string{"0"}, "", "2026-07-16", "2026-07-16"},
-		{"all said", "2026-07-17 10:00", []string{"expired"}, "", "", ""},
+		{"on a Sunday, so the Friday before", weekdays, "2026-05-01 10:00", nil, "", "2026-07-03 09:00"},
+		{"the same where Sundays have a run", "0 9 * * *", "2026-05-01 10:00", nil, "", "2026-07-05 09:00"},
+		{"the first of the day's runs", "0 8,15 * * MON-FRI", "2026-05-01 10:00", nil, "", "2026-07-03 08:00"},
+		{"closed on the Friday before", weekdays, "2026-05-01 10:00", nil, "2026-07-03", "2026-07-02 09:00"},
+		{"closed on the day itself", weekdays, "2026-07-06 10:00", []string{"10"}, "2026-07-10", "2026-07-09 09:00"},
+		{"one run a month", "0 9 1 * *", "2026-05-02 10:00", nil, "", "2026-07-01 09:00"},
+		{"after the first", weekdays, "2026-07-03 10:00", []string{"10"}, "", "2026-07-10 09:00"},
+		{"pending now", weekdays, "2026-07-06 10:00", nil, "", "2026-07-07 09:00"},
+		{"pending since the morning, the run still to come", weekdays, "2026-07-06 08:00", nil, "", "2026-07-06 09:00"},
+		{"after the fact: not before it", weekdays, "2026-07-15 10:00", []string{"0"}, "", "2026-07-16 09:00"},
+		{"after the fact, closed then", weekdays, "2026-07-15 10:00", []string{"0"}, "2026-07-16", "2026-07-17 09:00"},
+		{"all said", weekdays, "2026-07-17 10:00", []string{"expired"}, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -222,21 +228,16 @@ func TestNextWarning(t *testing.T) {
 				}
 				return false
 			}
-			show := func(d time.Time) string {
-				if d.IsZero() {
-					return ""
-				}
-				return d.Format(time.DateOnly)
+			now, got := at(t, tt.now), ""
+			runs := mustCron(t, tt.cron).WorkingRuns(now, now.AddDate(1, 0, 0), p)
+			if run := schedule.NextWarningRun(now, runs, f, warned, p); !run.IsZero() {
+				got = run.In(rome(t)).Format("2006-01-02 15:04")
 			}
-			now := at(t, tt.now)
-			if got := show(schedule.NextWarning(now, f, warned, p)); got != tt.want {
-				t.Errorf("day: got %q, want %q", got, tt.want)
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			c := mustCron(t, "0 9 * * MON-FRI")
-			runs := c.WorkingRuns(now, now.AddDate(1, 0, 0), p)
-			run := schedule.NextWarningRun(now, runs, f, warned, p)
-			if got := show(schedule.Day(run, rome(t))); got != tt.run {
-				t.Errorf("run: got %q, want %q", got, tt.run)
+			if run := schedule.NextWarningRun(now, nil, f, warned, p); !run.IsZero() {
+				t.Errorf("without runs: got %v, want none", run)
 			}
 		})
 	}
