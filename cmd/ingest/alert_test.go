@@ -73,3 +73,26 @@ func TestAlertAccountRefused(t *testing.T) {
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
 	s.once(sum{Seen: 1, Accepted: 1})
 }
+
+// What waits because the provider refuses the password for sending says so,
+// and goes out once that has changed.
+func TestOutboxWaitsForPassword(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{smtp: true})
+	s.write("smtp-password", "sbagliata\n", 0o600)
+	b := s.read("config.toml")
+	head, tail, _ := strings.Cut(b, "[smtp]")
+	s.write("config.toml", head+"[smtp]"+strings.Replace(tail, `"inbox-password"`, `"smtp-password"`, 1), 0o644)
+	s.deliver(s.submission(rossi, 1, passwords[rossi]))
+	s.exits(exitOK, "once")
+	rows := s.rows("outbox", "list", "--json")
+	if len(rows) != 1 || rows[0]["state"] != "queued" || !strings.Contains(rows[0]["next"].(string), "refuses the studio's password for sending") {
+		t.Errorf("got %v, want one queued that says what it waits for", rows)
+	}
+	s.write("smtp-password", inboxPass+"\n", 0o600)
+	s.exits(exitOK, "outbox", "retry", "1") // its own pause is over then
+	s.exits(exitOK, "once")
+	if got := s.sink.received(); len(got) != 1 {
+		t.Errorf("got %d messages after the password changed, want one", len(got))
+	}
+}

@@ -197,7 +197,7 @@ func (s *Service) noteLogin(ctx context.Context, l login, trial bool) error {
 		return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: l.account + ".refused", Detail: "the studio's own password is closed until it changes"})
 	})
 	if err == nil && alert {
-		s.accountRefused(ctx, l.account, now)
+		s.accountRefused(ctx, l, now)
 	}
 	return err
 }
@@ -228,10 +228,15 @@ func (s *Service) oauthOf(account string) string {
 }
 
 // accountRefused tells the studio by every way that is left.
-func (s *Service) accountRefused(ctx context.Context, account string, now time.Time) {
+func (s *Service) accountRefused(ctx context.Context, l login, now time.Time) {
+	account := l.account
 	event := Event{Event: account + ".refused", At: now, Mailbox: s.usernameOf(account),
 		Msg:  "the provider refuses the studio's own password (" + account + ")",
 		Hint: "make a new one at the provider and enter it with `ingest set --inbox`, or put it into the password file"}
+	var said *notify.SendError
+	if errors.As(l.err, &said) && said.Hint != "" && account != AccountInbox {
+		event.Hint = said.Hint // a new password does not help where none is taken
+	}
 	if id := s.oauthOf(account); id != "" {
 		event.Msg = "the provider refuses the studio's own sign-in (" + account + ")"
 		event.account = id

@@ -404,7 +404,7 @@ func (s *Service) ExportClient(ctx context.Context, mailbox string) (ClientExpor
 		}
 		if err := tx.AllOutgoing(func(o vault.Outgoing) error {
 			if o.Mailbox == mailbox {
-				e.Messages = append(e.Messages, s.outboxRow(o))
+				e.Messages = append(e.Messages, s.outboxRow(o, false))
 			}
 			return nil
 		}); err != nil {

@@ -42,10 +42,10 @@ type OutboxRow struct {
 	Next      string     `json:"next"` // what happens next, in words
 }
 
-func (s *Service) outboxRow(o vault.Outgoing) OutboxRow {
+func (s *Service) outboxRow(o vault.Outgoing, closed bool) OutboxRow {
 	return OutboxRow{N: o.N, Kind: o.Kind, To: o.To, Mailbox: orNull(o.Mailbox), State: o.State, QueuedAt: o.QueuedAt,
 		SentAt: timeOrNull(o.SentAt), NextAt: timeOrNull(o.NextAt), Tries: o.Tries, LastError: orNull(o.LastError), MessageID: o.MessageID,
-		Next: s.whatNext(o, time.Now())}
+		Next: s.whatNext(o, closed, time.Now())}
 }
 
 // Outbox lists messages, oldest first; all of them, or the open ones.
@@ -53,9 +53,13 @@ func (s *Service) Outbox(ctx context.Context, all bool) ([]OutboxRow, error) {
 	rows := []OutboxRow{}
 	err := s.vault.View(ctx, func(tx *vault.Tx) error {
 		rows = rows[:0]
+		account, _, err := tx.Account(AccountSMTP)
+		if err != nil {
+			return err
+		}
 		return tx.AllOutgoing(func(o vault.Outgoing) error {
 			if all || o.State == vault.OutQueued || o.State == vault.OutInDoubt || o.State == vault.OutFailed {
-				rows = append(rows, s.outboxRow(o))
+				rows = append(rows, s.outboxRow(o, !account.RefusedAt.IsZero()))
 			}
 			return nil
 		})
@@ -66,10 +70,14 @@ func (s *Service) Outbox(ctx context.Context, all bool) ([]OutboxRow, error) {
 // OutboxMessage renders one message as it is, or would be, sent.
 func (s *Service) OutboxMessage(ctx context.Context, n int) (row OutboxRow, subject, text string, err error) {
 	var o vault.Outgoing
+	var account vault.Account
 	err = s.vault.View(ctx, func(tx *vault.Tx) error {
 		var ok bool
 		if o, ok, err = tx.Outgoing(n); err == nil && !ok {
 			return notFound("no message %d in the outbox", n).hint("`ingest outbox list --all` shows them")
+		}
+		if err == nil {
+			account, _, err = tx.Account(AccountSMTP)
 		}
 		return err
 	})
@@ -77,7 +85,7 @@ func (s *Service) OutboxMessage(ctx context.Context, n int) (row OutboxRow, subj
 		return row, "", "", err
 	}
 	mail, err := s.compose(o)
-	return s.outboxRow(o), mail.Subject, mail.Text, err
+	return s.outboxRow(o, !account.RefusedAt.IsZero()), mail.Subject, mail.Text, err
 }
 
 // OutboxRetry queues a message again that failed, is in doubt, or was sent

@@ -24,13 +24,16 @@ const (
 
 // whatNext says in words what happens next with a message, and what a person
 // can do.
-func (s *Service) whatNext(o vault.Outgoing, now time.Time) string {
+// closed tells that the provider refuses the password for sending.
+func (s *Service) whatNext(o vault.Outgoing, closed bool, now time.Time) string {
 	decide := fmt.Sprintf("`ingest outbox retry %d` sends it again, `ingest outbox drop %d` gives it up", o.N, o.N)
 	switch o.State {
 	case vault.OutQueued:
 		switch {
 		case !s.cfg.SMTP.Enabled:
 			return "waits until the configuration has an [smtp]"
+		case closed:
+			return "waits: the provider refuses the studio's password for sending; once that is changed it is sent by itself"
 		case o.NextAt.After(now):
 			return fmt.Sprintf("is tried again at %s (tried %d times)", s.clock(o.NextAt), o.Tries)
 		case o.LastError != "":

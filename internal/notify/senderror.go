@@ -124,7 +124,7 @@ func (e *SendError) advise(msg string) {
 		e.Refused, e.Temporary, e.ForAll = true, false, true
 		e.Hint = "the provider wants an app password: make one in the account's security settings"
 	case e.Refused:
-		e.Hint = "the password is refused and not tried again until it is changed"
+		e.Hint = "the password is refused and not tried again until it is changed: put the right one into smtp.password_file, or enter it with `ingest set --inbox`"
 	case e.Stage == StageFrom && e.Code >= 500:
 		e.Hint = "the server does not let this account send from that address: check [smtp] from"
 	case e.Stage == StageTo && full:
