@@ -91,7 +91,7 @@ func weight(key string, stored []byte) uint64 {
 type checkedKV struct {
 	kv       KV
 	writable bool
-	touched  map[string]int // key → bytes written, 0 when only read
+	written  map[string]int // key → bytes
 	bytes    int
 	total    total
 	loaded   bool // total was read
@@ -101,33 +101,26 @@ type checkedKV struct {
 func newCheckedKV(kv KV, writable bool) *checkedKV {
 	c := &checkedKV{kv: kv, writable: writable}
 	if writable {
-		c.touched = map[string]int{keySum: 0, keyEngine: 0}
+		c.written = map[string]int{keySum: 0, keyEngine: 0}
 	}
 	return c
 }
 
-// touch counts a key and, when it is written, its bytes; the last write of a
-// key is the one that counts.
-func (c *checkedKV) touch(key string, written int) error {
-	if !c.writable {
-		return nil
-	}
-	before, known := c.touched[key]
-	if written > 0 {
-		c.bytes += written - before
-		c.touched[key] = written
-	} else if !known {
-		c.touched[key] = 0
-	}
-	if len(c.touched) > MaxKeys || c.bytes > MaxBytes {
+// count counts a key that is written, and its bytes; the last write of a key
+// is the one that counts. Reads cost an engine nothing in the commit: however
+// much was read, one comparison tells whether it still holds.
+func (c *checkedKV) count(key string, bytes int) error {
+	c.bytes += bytes - c.written[key]
+	c.written[key] = bytes
+	if len(c.written) > MaxKeys || c.bytes > MaxBytes {
 		c.err = ErrTooLarge
 	}
 	return c.err
 }
 
 func (c *checkedKV) Get(key string) ([]byte, error) {
-	if err := c.touch(key, 0); err != nil {
-		return nil, err
+	if c.err != nil {
+		return nil, c.err
 	}
 	v, err := c.kv.Get(key)
 	if err != nil || v == nil {
@@ -140,7 +133,7 @@ func (c *checkedKV) Put(key string, v []byte) error {
 	if !c.writable {
 		return ErrReadOnly
 	}
-	if err := c.touch(key, len(key)+frameLen+len(v)); err != nil {
+	if err := c.count(key, len(key)+frameLen+len(v)); err != nil {
 		return err
 	}
 	if err := c.uncount(key); err != nil {
@@ -155,7 +148,7 @@ func (c *checkedKV) Delete(key string) error {
 	if !c.writable {
 		return ErrReadOnly
 	}
-	if err := c.touch(key, len(key)); err != nil {
+	if err := c.count(key, len(key)); err != nil {
 		return err
 	}
 	if err := c.uncount(key); err != nil {
@@ -182,8 +175,8 @@ func (c *checkedKV) uncount(key string) error {
 }
 
 func (c *checkedKV) Scan(prefix string, fn func(key string, v []byte) error) error {
-	if err := c.touch(prefix, 0); err != nil {
-		return err
+	if c.err != nil {
+		return c.err
 	}
 	return c.kv.Scan(prefix, func(key string, framed []byte) error {
 		v, err := unframe(key, framed)
@@ -196,9 +189,6 @@ func (c *checkedKV) Scan(prefix string, fn func(key string, v []byte) error) err
 
 // format reads meta/format, which is never framed.
 func (c *checkedKV) format() (formatRecord, error) {
-	if err := c.touch(keyFormat, 0); err != nil {
-		return formatRecord{}, err
-	}
 	b, err := c.kv.Get(keyFormat)
 	if err != nil {
 		return formatRecord{}, err
@@ -212,7 +202,7 @@ func (c *checkedKV) putFormat(rec formatRecord) error {
 	if err != nil {
 		return fmt.Errorf("writing record %s: %w", keyFormat, err)
 	}
-	if err := c.touch(keyFormat, len(keyFormat)+len(b)); err != nil {
+	if err := c.count(keyFormat, len(keyFormat)+len(b)); err != nil {
 		return err
 	}
 	if err := c.load(); err != nil {

@@ -34,7 +34,7 @@ var (
 
 // Working with an open vault.
 var (
-	// ErrTooLarge: a transaction touched more than MaxKeys keys or wrote more
+	// ErrTooLarge: a transaction wrote more than MaxKeys keys or more
 	// than MaxBytes. Nothing of it was kept; split it.
 	ErrTooLarge = errors.New("vault: transaction too large")
 	// ErrNotFound: no such record.

@@ -436,3 +436,23 @@ func TestLists(t *testing.T) {
 		})
 	})
 }
+
+// An outbox may be longer than a transaction: reading it whole is no harm.
+func TestUpdateReadsMuch(t *testing.T) {
+	onStores(t, func(t *testing.T, v *vault.Vault) {
+		const n = 2 * vault.MaxKeys
+		for i := range n {
+			update(t, v, func(tx *vault.Tx) error {
+				_, _, err := tx.Queue(vault.Outgoing{Cause: fmt.Sprint(i), QueuedAt: now})
+				return err
+			})
+		}
+		update(t, v, func(tx *vault.Tx) error {
+			open, err := tx.OpenOutgoing()
+			if len(open) != n {
+				t.Errorf("got %d messages, want %d", len(open), n)
+			}
+			return err
+		})
+	})
+}

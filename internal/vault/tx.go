@@ -18,10 +18,9 @@ type Tx struct {
 	vaultID string
 }
 
-// Room says how many more keys may be touched and bytes written in this
-// Update, for callers that fill a transaction.
+// Room says how many more keys and bytes may be written in this Update, for callers that fill a transaction.
 func (tx *Tx) Room() (keys, bytes int) {
-	return MaxKeys - len(tx.kv.touched), MaxBytes - tx.kv.bytes
+	return MaxKeys - len(tx.kv.written), MaxBytes - tx.kv.bytes
 }
 
 // get reads one record into rec.
