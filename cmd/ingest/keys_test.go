@@ -167,6 +167,23 @@ func TestMissingPasswordFile(t *testing.T) {
 	}
 }
 
+// A service without the inbox's password says so, and goes on by itself once
+// it is there.
+func TestServiceWaitsForPassword(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{clients: []string{rossi}})
+	remove(t, filepath.Join(s.dir, "inbox-password"))
+	s.start()
+	s.within(20*time.Second, "the status that says so", func() bool {
+		out := s.run("status").stdout
+		return strings.Contains(out, "waiting for the inbox's password") && strings.Contains(out, "inbox.password_file")
+	})
+	wantHint(t, "check", s.run("check"), exitFailed, "$CREDENTIALS_DIRECTORY (not set", s.dir)
+	s.deliver(s.submission(rossi, 60, passwords[rossi]))
+	s.write("inbox-password", inboxPass+"\n", 0o600)
+	s.within(30*time.Second, "the password, once the inbox's is there", s.has(rossi, "valid", 1.0))
+}
+
 // terminal is a pseudo terminal: what the program shows, and what is typed.
 type terminal struct {
 	*os.File

@@ -104,6 +104,9 @@ func monitor(rows []ingest.StatusRow, d *ingest.DaemonState) (code int, line str
 		case d.Phase == ingest.PhaseRefused:
 			code = monitorCritical
 			parts += ", the studio's inbox refuses the password"
+		case d.Phase == ingest.PhaseNoPassword:
+			code = monitorCritical
+			parts += ", there is no password for the studio's inbox"
 		case d.InboxDaysLeft != nil && *d.InboxDaysLeft < 0:
 			code = monitorCritical
 			parts += ", the studio's own password has expired"

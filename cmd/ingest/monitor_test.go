@@ -35,6 +35,7 @@ func TestMonitor(t *testing.T) {
 		{"passes fail does not hide worse", rows("broken"), &ingest.DaemonState{FailingSince: &past}, 2, "CRITICAL: 1 broken, no pass"},
 		{"review", rows("valid"), &ingest.DaemonState{Waiting: ingest.Waiting{Review: 2}}, 1, "WARNING: 1 valid, 2 to review"},
 		{"not sent", rows("valid"), &ingest.DaemonState{Waiting: ingest.Waiting{Failed: 1}}, 1, "WARNING: 1 valid, 1 not sent"},
+		{"no password", rows("valid"), &ingest.DaemonState{Phase: ingest.PhaseNoPassword, FailingSince: &past}, 2, "CRITICAL: 1 valid, there is no password for the studio's inbox"},
 		{"inbox refused", rows("valid"), &ingest.DaemonState{Phase: ingest.PhaseRefused, FailingSince: &past}, 2, "CRITICAL: 1 valid, the studio's inbox refuses the password"},
 		{"own password over", rows("valid"), &ingest.DaemonState{InboxDaysLeft: &over}, 2, "CRITICAL: 1 valid, the studio's own password has expired"},
 		{"all well, with a service", rows("valid"), &ingest.DaemonState{Phase: ingest.PhaseWatching}, 0, "OK: 1 valid"},

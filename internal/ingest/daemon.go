@@ -112,7 +112,7 @@ func (s *Service) inboxLoop(ctx, work context.Context, h Hooks) {
 	for ctx.Err() == nil {
 		request := d.take()
 		d.update(func(st *DaemonState) {
-			if st.Phase != PhaseRefused && st.Phase != PhaseWaiting { // one more try is no news
+			if st.Phase != PhaseRefused && st.Phase != PhaseWaiting && st.Phase != PhaseNoPassword { // one more try is no news
 				st.Phase = PhaseConnecting
 			}
 		})
@@ -260,14 +260,16 @@ func (s *Service) failed(ctx context.Context, err error) {
 }
 
 // rest waits before the inbox is tried again: with growing pauses where it
-// did not answer; where it refused the password, until that has changed,
-// which is looked at every few seconds without asking the server. A request
+// did not answer; where it refused the password, or there is none, until that has
+// changed, which is looked at every few seconds without asking the server. A request
 // ends the wait.
 func (s *Service) rest(ctx context.Context, err error, attempt int) {
 	pause, phase := inbox.Backoff(attempt), PhaseWaiting
 	switch {
 	case errors.Is(err, inbox.ErrRefused), errors.Is(err, ErrClosedSecret):
 		pause, phase = secretLook, PhaseRefused
+	case errors.Is(err, ErrNoSecret):
+		pause, phase = secretLook, PhaseNoPassword
 	case errors.Is(err, inbox.ErrDenied), errors.Is(err, ErrDeniedLately):
 		pause = secretLook
 	case errors.Is(err, ErrBusy):
@@ -281,7 +283,7 @@ func (s *Service) rest(ctx context.Context, err error, attempt int) {
 	}
 	s.daemon.update(func(st *DaemonState) {
 		st.Phase, st.NextTryAt = phase, &next
-		if phase == PhaseRefused {
+		if phase == PhaseRefused || phase == PhaseNoPassword {
 			st.NextTryAt = nil
 		}
 	})

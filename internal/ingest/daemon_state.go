@@ -15,10 +15,11 @@ import (
 const (
 	PhaseStarting   = "starting"
 	PhaseConnecting = "connecting"
-	PhasePassing    = "passing"  // a pass runs
-	PhaseWatching   = "watching" // signed in, waiting for messages
-	PhaseWaiting    = "waiting"  // until the inbox is tried again
-	PhaseRefused    = "refused"  // the inbox refuses the password; waiting for another one
+	PhasePassing    = "passing"     // a pass runs
+	PhaseWatching   = "watching"    // signed in, waiting for messages
+	PhaseWaiting    = "waiting"     // until the inbox is tried again
+	PhaseRefused    = "refused"     // the inbox refuses the password; waiting for another one
+	PhaseNoPassword = "no-password" // there is no password for the inbox; looked for every few seconds
 	PhaseStopping   = "stopping"
 	PhaseStandby    = "standby" // another service leads
 )
@@ -71,6 +72,8 @@ func (d DaemonState) Line() string {
 		what = "looking through the inbox"
 	case PhaseRefused:
 		what = "the inbox refuses the password: waiting for a new one"
+	case PhaseNoPassword:
+		what = "waiting for the inbox's password"
 	case PhaseWaiting:
 		what = "inbox not reachable"
 		if d.FailingSince != nil {

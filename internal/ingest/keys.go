@@ -109,10 +109,21 @@ func readPassphrase(cfg *config.Config, k keyFiles, ask Asker) (secret.Secret, e
 // ErrNobodyToAsk is an Asker's error where there is no terminal.
 var ErrNobodyToAsk = errors.New("ingest: nobody can be asked")
 
+// ErrNoSecret: a file that should hold a secret is not there, or empty.
+var ErrNoSecret = errors.New("ingest: there is none")
+
+// noSecret is ErrNoSecret in the words of the cause.
+type noSecret struct{ error }
+
+func (e noSecret) Unwrap() []error { return []error{ErrNoSecret, e.error} }
+
 // fileError says why a file with a secret can't be read and what to do; where
 // it is missing, also where it was looked for. key is the one that names it.
 func fileError(cfg *config.Config, key, path string, err error) *Error {
 	e := &Error{Msg: "reading " + key, Err: err}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, config.ErrEmptySecret) {
+		e.Err = noSecret{err}
+	}
 	dir, name := filepath.Dir(cfg.Path), filepath.Base(path)
 	private := filepath.Join(dir, config.PrivateFolder)
 	switch {

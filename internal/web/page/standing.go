@@ -54,7 +54,7 @@ func (f frame) Light(part string, s Standing) sending {
 		switch {
 		case !s.Running:
 			level = "missing"
-		case s.Phase == "refused" || s.InboxDaysLeft < 0 && !s.InboxExpires.IsZero():
+		case s.Phase == "refused" || s.Phase == "no-password" || s.InboxDaysLeft < 0 && !s.InboxExpires.IsZero():
 			level = "error"
 		case !s.FailingSince.IsZero() || s.ClockError != "":
 			level = "warning"

@@ -22,6 +22,7 @@ var wordsOfStanding = map[string][2]string{
 	"phase.watching":      {"Collegato, aspetta messaggi.", "Connected, waiting for messages."},
 	"phase.waiting":       {"Casella non raggiunta, riproverà.", "Not reachable, will try again."},
 	"phase.refused":       {"La casella rifiuta la password: ne serve una nuova (ingest set --inbox).", "The inbox refuses the password: a new one is needed (ingest set --inbox)."},
+	"phase.no-password":   {"Manca la password della casella (ingest set --inbox).", "There is no password for the inbox (ingest set --inbox)."},
 	"phase.stopping":      {"Si sta fermando.", "Stopping."},
 	"st.smtp":             {"Invio", "Sending"},
 	"st.smtp.good":        {"I messaggi partono.", "Messages go out."},
