@@ -11,6 +11,7 @@ import (
 
 	"pec-ingest/internal/demo"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/secret"
 )
 
 // The demo runs the real pipeline: what it tells must be so.
@@ -95,5 +96,78 @@ func TestStory(t *testing.T) {
 	left, err := os.ReadDir(os.Getenv("TMPDIR"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("the demo left %d files behind (%v)", len(left), err)
+	}
+}
+
+// The page's studio: more clients whose passwords the real pipeline took, a
+// Monday on which many expire, letters that wait, and a provider that answers
+// what a decision sends.
+func TestPopulate(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	d, err := demo.Run(ctx, demo.Options{Out: io.Discard, Summary: func(io.Writer, []ingest.StatusRow) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Populate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := d.Service.Status(ctx, "", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, days := map[string]int{}, map[string]int{}
+	for _, r := range rows {
+		states[r.State]++
+		if r.ExpiresAt != nil {
+			days[*r.ExpiresAt]++
+		}
+	}
+	for _, want := range []string{"valid", "due", "expired", "missing"} {
+		if states[want] == 0 {
+			t.Errorf("no password is %s: %v", want, states)
+		}
+	}
+	heavy := 0
+	for day, n := range days {
+		if at, err := time.Parse(time.DateOnly, day); err == nil && n > heavy && at.Weekday() == time.Monday {
+			heavy = n
+		}
+	}
+	if heavy < 5 {
+		t.Errorf("at most %d expire on a Monday", heavy)
+	}
+	waiting, err := d.Service.Reviews(ctx, false)
+	if err != nil || len(waiting) != 3 {
+		t.Fatalf("%d letters wait, %v, want 3", len(waiting), err)
+	}
+	if info, data, err := d.Service.ReviewFile(ctx, "test", waiting[0].N, 1); err != nil || info.Type != "image/png" || len(data) < 500 {
+		t.Errorf("the picture: got %v, %d bytes, %v", info, len(data), err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx) }()
+	if _, err := d.Service.ReviewApprove(ctx, ingest.Approval{Actor: "test", N: waiting[0].N, Typed: secret.FromString("Pw93kLd2")}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	d.Service.OutboxChanged()
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		open, err := d.Service.Outbox(ctx, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := open[len(open)-1]; last.Kind == "accepted" && last.State == "delivered" {
+			break
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatal("the answer to a decision is not delivered")
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Errorf("serving: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Errorf("closing: %v", err)
 	}
 }

@@ -102,7 +102,9 @@ func (p *Page) reviewData(r *http.Request, who Person, reveal bool) (d reviewDat
 	d = reviewData{frame: p.frame(r, "review", "review.title"), Item: item, Wrong: map[string]string{}}
 	d.Title = d.T("review.title", n)
 	d.Form.Expires = d.ISODay(item.Stated)
-	d.Form.Login = item.Login
+	if item.Login != item.Mailbox {
+		d.Form.Login = item.Login
+	}
 	for _, c := range item.Candidates {
 		if !c.Refused && d.Choice == 0 {
 			d.Choice = c.N

@@ -107,6 +107,11 @@ func (p *Page) trouble(w http.ResponseWriter, r *http.Request, status int, probl
 	}
 }
 
+// ShowDetail tells whether the service's own words say more than the page's.
+func (f frame) ShowDetail(p *Problem) bool {
+	return p.Detail != "" && (p.Kind == KindInvalid || p.Kind == KindFailed || p.Kind == KindNoKey)
+}
+
 // Asset is the address of an asset, for templates.
 func (frame) Asset(name string) string { return AssetPath(name) }
 

@@ -59,6 +59,7 @@ var wordsOfFrame = map[string][2]string{
 	"help.key.search": {"porta alla ricerca", "goes to the search field"},
 	"help.key.next":   {"riga successiva, riga precedente", "next row, row before"},
 	"help.key.go":     {"va alla pagina di quel numero nel menu", "goes to the page of that number in the menu"},
+	"help.key.decide": {"in una decisione: al pulsante per approvare, al motivo per respingere, alla voce successiva", "in a decision: to the button that approves, to the reason for rejecting, to the next item"},
 	"help.key.help":   {"questa pagina", "this page"},
 	"help.secret": {"Questa pagina non mostra mai una password conservata: nessun indirizzo la può dare. Le password si usano con i programmi dello studio (ingest get).",
 		"This page never shows a stored password: no address can give one. Passwords are used by the studio's programs (ingest get)."},

@@ -138,6 +138,11 @@
     else if (e.key === "j") step(1);
     else if (e.key === "k") step(-1);
     else if (e.key === "?") location.href = "/aiuto";
+    else if (document.querySelector(`[data-key="${CSS.escape(e.key)}"]`)) {
+      const target = document.querySelector(`[data-key="${CSS.escape(e.key)}"]`);
+      target.focus();
+      if (target.matches("a")) target.click();
+    }
     else if (e.key >= "1" && e.key <= "7" && links[e.key - 1]) links[e.key - 1].click();
     else return;
     e.preventDefault();
