@@ -40,10 +40,10 @@ func localDay(flag, s string) (time.Time, error) {
 }
 
 // isActor tells whether "uid:1000(anna)" is who was asked for: as it stands,
-// by its number or by its name.
+// by its number or by its name. People of the page stand as "page:Anna(uid:0)".
 func isActor(actor, asked string) bool {
 	uid, name, _ := strings.Cut(strings.TrimSuffix(actor, ")"), "(")
-	return asked == actor || asked == uid || asked == name && name != ""
+	return asked == actor || asked == uid || asked == strings.TrimPrefix(uid, "page:") || asked == name && name != ""
 }
 
 var headForm = regexp.MustCompile(`^([0-9]{1,12}):([0-9a-fA-F]{64})$`)

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -184,6 +185,36 @@ func TestDoor(t *testing.T) {
 	}
 	if code, _ := behind.get("http://pec.studio.example/", "X-Remote-User", "carla"); code == 403 {
 		t.Errorf("the proxy names carla: got %d", code)
+	}
+
+	// More people decide after a reload, without a restart.
+	if code, _ := behind.get("http://pec.studio.example/da-decidere", "X-Remote-User", "dario"); code != 403 {
+		t.Errorf("dario, who only looks: got %d, want 403", code)
+	}
+	s.edit(`deciders = ["carla"]`, `deciders = ["carla", "dario"]`)
+	if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.within(10*time.Second, "dario decides", func() bool {
+		code, _ := behind.get("http://pec.studio.example/da-decidere", "X-Remote-User", "dario")
+		return code == 200
+	})
+
+	// Silent callers on the port take nothing from the commands' socket, nor
+	// from monitoring.
+	for range 1500 {
+		conn, err := net.Dial("tcp", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	s.ok("status")
+	if code, _ := late.get(base + "/healthz"); code != 200 {
+		t.Errorf("/healthz among silent callers: got %d", code)
+	}
+	if rows := s.rows("audit", "--actor", "Anna Rossi", "--json"); len(rows) == 0 {
+		t.Error("audit --actor finds nothing of a person of the page")
 	}
 
 	want := []string{"page:Anna Rossi(uid:" + strconv.Itoa(os.Getuid()) + ") page.entered looks, decides; link by " + actor(), "page page.refused once", actor() + " page.revoked every session and link, 1 in all"}

@@ -129,10 +129,16 @@ func (g *Gate) Revoke(n int) (ended int) {
 	return ended + before - len(g.sessions.list)
 }
 
+// refreshHeader is what the page's script sends when nobody asked it to.
+const refreshHeader = "X-Refresh"
+
 // active tells whether a person caused the request, and not the page's own
-// refreshing. Browsers that don't say are believed to be people.
-// Source: Fetch Metadata.
+// refreshing, which says so. What a page loads besides is no sign of a person
+// either. Source: Fetch Metadata.
 func active(r *http.Request) bool {
+	if r.Header.Get(refreshHeader) != "" {
+		return false
+	}
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	return mode == "" || mode == "navigate" || r.Method == http.MethodPost
 }
