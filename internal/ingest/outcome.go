@@ -34,7 +34,7 @@ func (p *pass) accept(ctx context.Context, sub vault.Submission, epoch []vault.S
 	}
 	killPoint("before-outcome")
 	outcome := OutcomeAccepted
-	err = p.vault.Update(ctx, func(tx *vault.Tx) error {
+	commit := func(tx *vault.Tx) error {
 		s, open, err := openSubmission(tx, sub.ID)
 		if err != nil || !open {
 			return err
@@ -78,23 +78,21 @@ func (p *pass) accept(ctx context.Context, sub vault.Submission, epoch []vault.S
 		}
 		s.Version = v.N
 		return p.putSettled(tx, s, outcome)
+	}
+	return p.commitWith(ctx, sub.Mailbox, commit, func() {
+		killPoint("after-outcome")
+		for _, e := range epoch {
+			p.tell(e, OutcomeSuperseded, "", "")
+		}
+		p.tell(sub, outcome, "", string(a.result.Outcome))
 	})
-	if err != nil {
-		return err
-	}
-	killPoint("after-outcome")
-	for _, e := range epoch {
-		p.tell(e, OutcomeSuperseded, "", "")
-	}
-	p.tell(sub, outcome, "", string(a.result.Outcome))
-	return nil
 }
 
 // supersede makes history of older submissions: each different password a
 // version that was never current and never tried.
 func (p *pass) supersede(ctx context.Context, subs []vault.Submission) error {
 	for part := range slices.Chunk(subs, 15) {
-		err := p.vault.Update(ctx, func(tx *vault.Tx) error {
+		commit := func(tx *vault.Tx) error {
 			var last secret.Secret
 			for _, sub := range part {
 				s, open, err := openSubmission(tx, sub.ID)
@@ -115,12 +113,14 @@ func (p *pass) supersede(ctx context.Context, subs []vault.Submission) error {
 				}
 			}
 			return nil
+		}
+		err := p.commitWith(ctx, part[0].Mailbox, commit, func() {
+			for _, sub := range part {
+				p.tell(sub, OutcomeSuperseded, "", "")
+			}
 		})
 		if err != nil {
 			return err
-		}
-		for _, sub := range part {
-			p.tell(sub, OutcomeSuperseded, "", "")
 		}
 	}
 	return nil
@@ -129,6 +129,9 @@ func (p *pass) supersede(ctx context.Context, subs []vault.Submission) error {
 // forget settles earlier submissions of a password that was refused just now:
 // they make no version, a refused password is kept nowhere.
 func (p *pass) forget(ctx context.Context, subs []vault.Submission) error {
+	if err := p.commitPending(ctx); err != nil {
+		return err
+	}
 	for part := range slices.Chunk(subs, 15) {
 		err := p.vault.Update(ctx, func(tx *vault.Tx) error {
 			for _, sub := range part {
@@ -150,6 +153,9 @@ func (p *pass) forget(ctx context.Context, subs []vault.Submission) error {
 
 // extend notes that the owner says the date was postponed.
 func (p *pass) extend(ctx context.Context, sub vault.Submission) error {
+	if err := p.commitPending(ctx); err != nil {
+		return err
+	}
 	outcome, reason := OutcomeExtended, ""
 	err := p.vault.Update(ctx, func(tx *vault.Tx) error {
 		outcome, reason = OutcomeExtended, ""
@@ -206,6 +212,9 @@ func (p *pass) extend(ctx context.Context, sub vault.Submission) error {
 // reject settles a submission whose candidates were all refused. The current
 // credential is not touched.
 func (p *pass) reject(ctx context.Context, sub vault.Submission) error {
+	if err := p.commitPending(ctx); err != nil {
+		return err
+	}
 	err := p.vault.Update(ctx, func(tx *vault.Tx) error {
 		s, open, err := openSubmission(tx, sub.ID)
 		if err != nil || !open {
@@ -230,6 +239,9 @@ func (p *pass) reject(ctx context.Context, sub vault.Submission) error {
 // toReview hands a submission to a person, with the letter and the sealed
 // candidates, which stay until it is decided.
 func (p *pass) toReview(ctx context.Context, sub vault.Submission, reason string) error {
+	if err := p.commitPending(ctx); err != nil {
+		return err
+	}
 	err := p.vault.Update(ctx, func(tx *vault.Tx) error {
 		s, open, err := openSubmission(tx, sub.ID)
 		if err != nil || !open {

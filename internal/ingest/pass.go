@@ -72,6 +72,7 @@ type pass struct {
 	// to keep them in.
 	planned []vault.Submission
 
+	pending []pendingCommit // see pending.go
 	breaker breaker
 	redials int             // new sessions that this pass needed
 	unable  map[uint32]bool // messages that the server itself says it can't read

@@ -233,11 +233,11 @@ func (p *pass) readLarge(ctx context.Context, uids []uint32, headers map[uint32]
 
 // readRest downloads what follows the beginnings that are known. odd are
 // messages whose length is not what the server says: they are read whole.
-func (p *pass) readRest(ctx context.Context, begun []looked, headers map[uint32]inbox.Header) (odd, missing []uint32, err error) {
+func (p *pass) readRest(ctx context.Context, begun []*looked, headers map[uint32]inbox.Header) (odd, missing []uint32, err error) {
 	if len(begun) == 0 {
 		return nil, nil, nil
 	}
-	known := map[uint32]looked{}
+	known := map[uint32]*looked{}
 	uids := make([]uint32, 0, len(begun))
 	for _, m := range begun {
 		known[m.uid] = m

@@ -45,6 +45,11 @@ func (p *pass) settle(ctx context.Context) error {
 			p.log.Info("not decided yet: a newer message could not be read", "event", "submission.waits", "mailbox", g.mailbox)
 			continue
 		}
+		if p.pendingFor(g.mailbox) {
+			if err := p.commitPending(ctx); err != nil {
+				return err
+			}
+		}
 		r, err := p.settleGroup(ctx, g)
 		if err = p.unlessAlone(g.mailbox, err); err != nil {
 			return err
@@ -55,6 +60,9 @@ func (p *pass) settle(ctx context.Context) error {
 		if r.refused != nil {
 			refused = append(refused, *r.refused)
 		}
+	}
+	if err := p.commitPending(ctx); err != nil {
+		return err
 	}
 	return p.settleRefused(ctx, refused, accepted)
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
@@ -79,20 +80,23 @@ func (p *pass) ignoredSender(c pec.Claimed) bool {
 type looked struct {
 	uid   uint32
 	size  int64
-	at    time.Time
 	first []byte
+
+	// What outline says of first.
+	outline  *submission.Outline
+	sections [][]int
 }
 
 // sift looks into large envelopes and sorts out those that are surely no
 // submission. whole are those to be downloaded; of begun the beginning is
 // known, and the rest worth asking for.
-func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (whole []uint32, begun []looked, none []judged, missing []uint32, err error) {
+func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (whole []uint32, begun []*looked, none []judged, missing []uint32, err error) {
 	unclear, missing, err := p.look(ctx, lookedAt(uids), firstLook, headers)
 	if err != nil {
 		return nil, nil, nil, missing, err
 	}
-	var longer []looked
-	useless, unclear, lost, err := p.sortOut(ctx, unclear, headers)
+	var longer []*looked
+	useless, unclear, lost, err := p.sortOut(ctx, unclear)
 	missing = append(missing, lost...)
 	if err != nil {
 		return nil, nil, nil, missing, err
@@ -110,7 +114,7 @@ func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox
 		if err != nil {
 			return nil, nil, nil, missing, err
 		}
-		more, rest, lost, err := p.sortOut(ctx, longer, headers)
+		more, rest, lost, err := p.sortOut(ctx, longer)
 		missing = append(missing, lost...)
 		if err != nil {
 			return nil, nil, nil, missing, err
@@ -128,16 +132,16 @@ func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox
 	return whole, begun, none, missing, nil
 }
 
-func lookedAt(uids []uint32) []looked {
-	list := make([]looked, len(uids))
+func lookedAt(uids []uint32) []*looked {
+	list := make([]*looked, len(uids))
 	for i, uid := range uids {
-		list[i].uid = uid
+		list[i] = &looked{uid: uid}
 	}
 	return list
 }
 
 // look reads messages up to byte upTo, from where their beginnings end.
-func (p *pass) look(ctx context.Context, list []looked, upTo int64, headers map[uint32]inbox.Header) (got []looked, missing []uint32, err error) {
+func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map[uint32]inbox.Header) (got []*looked, missing []uint32, err error) {
 	if len(list) == 0 {
 		return nil, nil, nil
 	}
@@ -147,6 +151,9 @@ func (p *pass) look(ctx context.Context, list []looked, upTo int64, headers map[
 	for i, m := range list {
 		uids[i], known[m.uid] = m.uid, m.first
 	}
+	// Reading what came goes on beside what is still to come.
+	var wg sync.WaitGroup
+	workers := make(chan struct{}, runtime.GOMAXPROCS(0))
 	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		var mixed []uint32
 		gone, err := p.sess.Peek(ctx, uids, from, upTo-from, func(m inbox.Message) error {
@@ -155,28 +162,34 @@ func (p *pass) look(ctx context.Context, list []looked, upTo int64, headers map[
 				return nil
 			}
 			answered(m.UID)
-			got = append(got, looked{m.UID, m.Size, m.InternalDate, append(known[m.UID], m.Raw...)})
+			one := &looked{uid: m.UID, size: m.Size, first: append(known[m.UID], m.Raw...)}
+			got = append(got, one)
+			workers <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-workers }()
+				one.read(headers[m.UID])
+			})
 			return nil
 		})
 		return append(gone, mixed...), err
 	})
+	wg.Wait()
 	return got, missing, err
 }
 
 // sortOut separates what is surely no submission.
-func (p *pass) sortOut(ctx context.Context, list []looked, headers map[uint32]inbox.Header) (useless, unclear []looked, missing []uint32, err error) {
+func (p *pass) sortOut(ctx context.Context, list []*looked) (useless, unclear []*looked, missing []uint32, err error) {
 	outlines := map[uint32]*submission.Outline{}
 	by := map[string][]uint32{} // by the parts to be asked for
 	sections := map[string][][]int{}
 	for _, m := range list {
-		o, at, ok := outline(m, headers[m.uid])
-		if !ok {
+		if m.outline == nil {
 			continue
 		}
-		key := fmt.Sprint(at)
-		outlines[m.uid] = o
+		key := fmt.Sprint(m.sections)
+		outlines[m.uid] = m.outline
 		by[key] = append(by[key], m.uid)
-		sections[key] = at
+		sections[key] = m.sections
 	}
 	sure := map[uint32]bool{}
 	for _, key := range slices.Sorted(maps.Keys(by)) {
@@ -211,32 +224,31 @@ func (p *pass) sortOut(ctx context.Context, list []looked, headers map[uint32]in
 	return useless, unclear, missing, nil
 }
 
-// outline reads the beginning of an envelope. ok tells that nothing of it is a
-// submission; sections are the parts of which that is still to be shown.
-func outline(m looked, h inbox.Header) (o *submission.Outline, sections [][]int, ok bool) {
+// read looks whether what is known of an envelope is no submission: outline is
+// then set, and sections are the parts of which that is still to be shown.
+func (m *looked) read(h inbox.Header) {
 	g, ok := pec.Glimpse(m.first)
 	if !ok {
-		return nil, nil, false
+		return
 	}
-	if o, ok = submission.NewOutline(g.Original); !ok {
-		return nil, nil, false
+	o, ok := submission.NewOutline(g.Original)
+	if !ok {
+		return
 	}
-	// The certified subject and sender, or what the envelope says they are.
+	// The certified subject and sender, or what the envelope says they are;
+	// then the letter's own subject counts, too.
 	c := pec.ClaimedOf(h.Raw)
 	subject, mailbox := g.Subject, pec.MailboxOf(g.Sender)
 	if g.Sender == "" {
 		subject, mailbox = bareSubject(c.Subject), pec.MailboxOf(c.Sender)
 	}
-	if mailbox == "" || !o.Useless(subject, mailbox, m.at) {
-		return nil, nil, false
+	if mailbox == "" || !o.Useless(subject, mailbox) || g.Sender == "" && !o.Useless("", mailbox) {
+		return
 	}
-	if g.Sender == "" && !o.Useless("", mailbox, m.at) { // the letter's own subject
-		return nil, nil, false
-	}
+	m.outline = o
 	for _, part := range o.Unseen() {
-		sections = append(sections, append(slices.Clone(g.Section), part...))
+		m.sections = append(m.sections, append(slices.Clone(g.Section), part...))
 	}
-	return o, sections, true
 }
 
 // bareSubject takes off what the provider puts before the client's subject.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Outline is a letter of which only the beginning was read, ending inside a
@@ -159,7 +158,7 @@ func (o *Outline) Harmless(heads [][]byte) bool {
 // parts are Harmless: the text is about something else, also if there are
 // pictures and documents beside it. subject and mailbox are the certified
 // ones, as far as they are known.
-func (o *Outline) Useless(subject, mailbox string, sent time.Time) bool {
+func (o *Outline) Useless(subject, mailbox string) bool {
 	whole := bytes.Clone(o.beginning)
 	for _, p := range slices.Backward(o.open) {
 		whole = append(whole, "\r\n--"+p.boundary+"--\r\n"...)
@@ -167,7 +166,5 @@ func (o *Outline) Useless(subject, mailbox string, sent time.Time) bool {
 	l := open(whole, subject, mailbox)
 	l.images++
 	l.docs++
-	r := l.read(mailbox, sent, rome)
-	defer r.Wipe()
-	return r.State == None
+	return l.verdict(&Result{Mailbox: mailbox}).state == None
 }

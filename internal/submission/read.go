@@ -129,6 +129,15 @@ func find(original []byte, subject, sender string, sent time.Time, loc *time.Loc
 // read is the reading of an opened letter.
 func (l *letter) read(sender string, sent time.Time, loc *time.Location) *Result {
 	r := &Result{State: None, Mailbox: sender}
+	v := l.verdict(r)
+	l.dates(v, r, sent, loc)
+	v.fillResult(r, l, sender)
+	return r
+}
+
+// verdict reads all but the dates, for r's mailbox, and notes in r what it
+// comes across.
+func (l *letter) verdict(r *Result) *verdict {
 	r.note(l.notes...)
 	if l.images > 0 {
 		r.note(NoteImage)
@@ -139,14 +148,11 @@ func (l *letter) read(sender string, sent time.Time, loc *time.Location) *Result
 	if l.messages > 0 {
 		r.note(NoteMessage)
 	}
-
-	plain := l.judge(l.plain, sender)
-	rich := l.judge(l.html, sender)
+	plain := l.judge(l.plain, r.Mailbox)
+	rich := l.judge(l.html, r.Mailbox)
 	v := combine(plain, rich, r)
 	r.HoldsMore = l.docs+l.messages > 0 || v.facts.ownWords > coveringLetter
-	l.dates(v, r, sent, loc)
-	v.fillResult(r, l, sender)
-	return r
+	return v
 }
 
 // coveringLetter is how many words of its own a letter has that says no more

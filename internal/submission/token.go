@@ -71,7 +71,7 @@ func tokenize(line string) []token {
 			if label, value, ok := cutLabel(f); ok && !afterColon {
 				pieces = []string{label, value}
 			}
-			if m := reElided.FindStringSubmatch(f); m != nil && reDate.MatchString(stripped(m[2])) {
+			if m := elidedDate(f); m != nil && reDate.MatchString(stripped(m[2])) {
 				pieces = m[1:]
 			}
 			if len(toks) > 0 && !afterColon && colonGlued(toks[len(toks)-1], f) {
@@ -89,6 +89,23 @@ func tokenize(line string) []token {
 	return toks
 }
 
+// elidedDate parts "all'11/02/2024"; nil for the words that are none, which are
+// nearly all.
+func elidedDate(f string) []string {
+	if strings.IndexByte(f, '\'') < 0 {
+		return nil
+	}
+	return reElided.FindStringSubmatch(f)
+}
+
+// gluedArrow parts "password->abc".
+func gluedArrow(f string) []string {
+	if !strings.ContainsAny(f, ">→»➜") {
+		return nil
+	}
+	return reGluedArrow.FindStringSubmatch(f)
+}
+
 // colonGlued: f begins with the colon of the label before it. Only in front of
 // letters and digits: with other characters it may be the password's.
 func colonGlued(label token, f string) bool {
@@ -100,7 +117,7 @@ func colonGlued(label token, f string) bool {
 
 // cutLabel parts "Password:abc", "pw=abc" and "scadenza:13/02/2024".
 func cutLabel(f string) (label, value string, ok bool) {
-	if m := reGluedArrow.FindStringSubmatch(f); m != nil && lex().has(wordsOf(m[1]), "password", "app") {
+	if m := gluedArrow(f); m != nil && lex().has(wordsOf(m[1]), "password", "app") {
 		return m[1] + ":", m[2], true
 	}
 	i := strings.IndexAny(f, ":=")
@@ -178,8 +195,10 @@ func shape(s string) kind {
 	if strings.ContainsAny(s, "0123456789@./:") && recognised(s) {
 		return kindOther
 	}
-	if m := reNamedDate.FindStringSubmatch(low); m != nil && monthOf(fold(m[1])) > 0 {
-		return kindOther
+	if low[0] >= '0' && low[0] <= '9' {
+		if m := reNamedDate.FindStringSubmatch(low); m != nil && monthOf(fold(m[1])) > 0 {
+			return kindOther
+		}
 	}
 	var lower, upper, digit, special, accent, odd int
 	prev := rune(0)
