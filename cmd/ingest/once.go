@@ -21,12 +21,7 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 	opts.Warn, opts.DryRun = c.Warn, c.DryRun
 	if f, ok := env.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		opts.Asked = true // by a person, and not by a timer
-		opts.Progress = func(done, total int) {
-			fmt.Fprintf(f, "\r%d of %d messages judged", done, total)
-			if done == total {
-				fmt.Fprintln(f)
-			}
-		}
+		opts.Progress = (&bar{out: f}).show
 	}
 	if c.DryRun {
 		opts.Observe = func(o ingest.Observation) {

@@ -192,6 +192,7 @@ func (p *pass) report(ctx context.Context, j judged) {
 		return // an interrupted pass had judged and counted it
 	}
 	p.sum.Seen++
+	p.step(p.progress.done + 1)
 	if j.why == "" && j.reason != "" {
 		j.why = j.reason.Sentence()
 	}

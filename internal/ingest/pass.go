@@ -24,7 +24,8 @@ type PassOptions struct {
 	// Observe, if set, is told of each message judged and each submission
 	// settled, in order. It must not block for long.
 	Observe func(Observation)
-	// Progress, if set, is told how many of the new messages are judged.
+	// Progress, if set, is told how many of the new messages are done with, at
+	// each of them.
 	Progress func(done, total int)
 	// Asked tells that a person wants this pass now: an inbox that said no
 	// for another reason than the password is tried before its hour is over.
@@ -72,10 +73,11 @@ type pass struct {
 	// to keep them in.
 	planned []vault.Submission
 
-	pending []pendingCommit // see pending.go
-	breaker breaker
-	redials int             // new sessions that this pass needed
-	unable  map[uint32]bool // messages that the server itself says it can't read
+	pending  []pendingCommit // see pending.go
+	progress progress
+	breaker  breaker
+	redials  int             // new sessions that this pass needed
+	unable   map[uint32]bool // messages that the server itself says it can't read
 }
 
 // ErrBusy means that another pass is running.

@@ -56,15 +56,14 @@ func (p *pass) scan(ctx context.Context) error {
 	}
 
 	total := len(uids)
+	p.beginProgress(total)
 	for done := 0; done < total; {
 		batch := uids[done:min(done+headerBatch, total)]
 		if err := p.scanBatch(ctx, batch); err != nil {
 			return err
 		}
 		done += len(batch)
-		if p.opts.Progress != nil {
-			p.opts.Progress(done, total)
-		}
+		p.step(done)
 		cur.NextUID = max(cur.NextUID, batch[len(batch)-1]+1)
 		if err := p.moveCursor(ctx, cur); err != nil {
 			return err
