@@ -10,7 +10,7 @@ import (
 // it is cleaned, up to heapLimit. The environment variables of Go's runtime
 // have the last word.
 func keepSmall() {
-	const heapLimit = 40 << 20
+	const heapLimit = 32 << 20
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}

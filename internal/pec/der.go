@@ -1,6 +1,9 @@
 package pec
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 var errBER = errors.New("bad BER encoding")
 
@@ -19,10 +22,11 @@ func toDER(ber []byte) (der, rest []byte, err error) {
 		end := len(ber) - len(body) + length
 		return ber[:end], ber[end:], nil
 	}
-	return convert(ber, 0)
+	return convert(make([]byte, 0, len(ber)), ber, 0)
 }
 
-func convert(in []byte, depth int) (out, rest []byte, err error) {
+// convert appends the first value of in to out.
+func convert(out, in []byte, depth int) (grown, rest []byte, err error) {
 	if depth > maxDERDepth {
 		return nil, nil, errBER
 	}
@@ -36,48 +40,39 @@ func convert(in []byte, depth int) (out, rest []byte, err error) {
 			return nil, nil, errBER
 		}
 		content := body[:length]
-		rest = body[length:]
-		if constructed {
-			if content, err = convertAll(content, depth+1); err != nil {
+		// Most values hold no indefinite length: then they are kept as they are.
+		if !constructed || !hasIndefinite(content, depth+1) {
+			return appendValue(out, tag, content), body[length:], nil
+		}
+		start := len(out)
+		for len(content) > 0 {
+			if out, content, err = convert(out, content, depth+1); err != nil {
 				return nil, nil, err
 			}
 		}
-		return appendValue(nil, tag, content), rest, nil
+		return insertHeader(out, start, tag), body[length:], nil
 	}
 	if !constructed {
 		return nil, nil, errBER
 	}
-	var content []byte
+	start := len(out)
 	for {
 		if len(body) < 2 {
 			return nil, nil, errBER
 		}
 		if body[0] == 0 && body[1] == 0 {
-			return appendValue(nil, tag, content), body[2:], nil
+			return insertHeader(out, start, tag), body[2:], nil
 		}
-		var child []byte
-		if child, body, err = convert(body, depth+1); err != nil {
+		if out, body, err = convert(out, body, depth+1); err != nil {
 			return nil, nil, err
 		}
-		content = append(content, child...)
 	}
 }
 
-func convertAll(in []byte, depth int) ([]byte, error) {
-	// Most values hold no indefinite length: then they are kept as they are.
-	if !hasIndefinite(in, depth) {
-		return in, nil
-	}
-	var out []byte
-	for len(in) > 0 {
-		child, rest, err := convert(in, depth)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, child...)
-		in = rest
-	}
-	return out, nil
+// insertHeader puts tag and length before the content that starts at start.
+func insertHeader(out []byte, start int, tag byte) []byte {
+	var header [6]byte
+	return slices.Insert(out, start, appendHeader(header[:0], tag, len(out)-start)...)
 }
 
 // hasIndefinite looks for an indefinite length anywhere below. It errs on the
@@ -122,8 +117,11 @@ func readHeader(in []byte) (tag byte, length int, indefinite bool, body []byte, 
 }
 
 func appendValue(out []byte, tag byte, content []byte) []byte {
+	return append(appendHeader(out, tag, len(content)), content...)
+}
+
+func appendHeader(out []byte, tag byte, n int) []byte {
 	out = append(out, tag)
-	n := len(content)
 	switch {
 	case n < 0x80:
 		out = append(out, byte(n))
@@ -136,5 +134,5 @@ func appendValue(out []byte, tag byte, content []byte) []byte {
 	default:
 		out = append(out, 0x84, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
-	return append(out, content...)
+	return out
 }

@@ -53,7 +53,6 @@ func decode(encoding string, body []byte) ([]byte, error) {
 // decodeBase64 tolerates line ends and blanks. The lines are packed into chunks
 // first, which is faster than the decoder's own way with line ends.
 func decodeBase64(body []byte) ([]byte, error) {
-	bad := fmt.Errorf("%w: base64", errEncoding)
 	out := make([]byte, 0, base64.StdEncoding.DecodedLen(len(body)))
 	var chunk [1024]byte // a multiple of 4
 	filled, ended := 0, false
@@ -84,12 +83,14 @@ func decodeBase64(body []byte) ([]byte, error) {
 			n := copy(chunk[filled:], run)
 			line = bytes.TrimLeft(line[n:], " ")
 			if filled += n; filled == len(chunk) && !flush() {
-				return nil, bad
+				return nil, errBase64
 			}
 		}
 	}
 	if !flush() {
-		return nil, bad
+		return nil, errBase64
 	}
 	return out, nil
 }
+
+var errBase64 = fmt.Errorf("%w: base64", errEncoding)

@@ -1,0 +1,322 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"pec-ingest/internal/config"
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/pectest"
+	"pec-ingest/internal/servertest"
+)
+
+// process is a running `ingest run`.
+type process struct {
+	tb    testing.TB
+	cmd   *exec.Cmd
+	peak  func() int64
+	lines chan map[string]any
+}
+
+// startDaemon starts the daemon. It is ended by stop, or with the test.
+func (b *box) startDaemon(cfg string) *process {
+	b.tb.Helper()
+	p := &process{tb: b.tb, lines: make(chan map[string]any, 10_000)}
+	p.cmd = exec.Command(b.exe, "--config", cfg, "--log-format", "json", "run")
+	p.cmd.Stderr = &lineWriter{to: p.lines}
+	if err := p.cmd.Start(); err != nil {
+		b.tb.Fatal(err)
+	}
+	p.peak = watchPeak(p.cmd.Process.Pid)
+	b.tb.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+	return p
+}
+
+// waitFor waits for a line of the log.
+func (p *process) waitFor(event string) map[string]any {
+	p.tb.Helper()
+	deadline := time.After(20 * time.Minute)
+	for {
+		select {
+		case line := <-p.lines:
+			if line["event"] == event {
+				return line
+			}
+		case <-deadline:
+			p.tb.Fatalf("the daemon did not log %s", event)
+		}
+	}
+}
+
+// stop ends the daemon and returns its peak memory.
+func (p *process) stop() int64 {
+	p.tb.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.tb.Fatal(err)
+	}
+	peak := p.peak()
+	if err := p.cmd.Wait(); err != nil {
+		p.tb.Fatal(err)
+	}
+	return peak
+}
+
+// cpu is what the process has used so far.
+func (p *process) cpu() time.Duration {
+	p.tb.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	var ticks int64
+	for _, f := range fields[11:13] { // utime, stime
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			p.tb.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond // 100 a second, always
+}
+
+// lineWriter takes JSON lines apart; what is not read is dropped.
+type lineWriter struct {
+	to   chan map[string]any
+	rest []byte
+}
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	w.rest = append(w.rest, b...)
+	for {
+		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
+		if !ok {
+			return len(b), nil
+		}
+		w.rest = rest
+		var fields map[string]any
+		if json.Unmarshal(line, &fields) == nil {
+			select {
+			case w.to <- fields:
+			default:
+			}
+		}
+	}
+}
+
+// Peak memory of the daemon in its first pass, and what it takes while nothing
+// happens.
+func TestMemoryAndIdle(t *testing.T) {
+	long(t)
+	var peaks []int64
+	for _, n := range []int{1_000, messages(50_000)} {
+		b := newBox(t, inboxPlan{seed: 2, messages: n, now: time.Now(), large: 3})
+		d := b.startDaemon(b.freshVault(false))
+		d.waitFor("pass.finished")
+		if n == 1_000 {
+			idle(t, d)
+		}
+		peak := d.stop()
+		peaks = append(peaks, peak)
+		note(t, figure{fmt.Sprintf("peak memory of the daemon, first pass over %d messages, MiB", n), float64(peak) / (1 << 20), 64, "VmHWM, of which about 20 MiB are the program's own pages"})
+	}
+	t.Logf("peaks: %d", peaks)
+}
+
+// idle notes what a daemon takes that watches an inbox where nothing happens.
+func idle(t *testing.T, d *process) {
+	t.Helper()
+	time.Sleep(5 * time.Second) // what follows the first pass
+	const watched = 90 * time.Second
+	before := d.cpu()
+	time.Sleep(watched)
+	used := d.cpu() - before
+	note(t, figure{"idle daemon, % of a CPU", 100 * float64(used) / float64(watched), 0.1, fmt.Sprintf("%v in %v, in steps of 10 ms", used, watched)})
+	note(t, figure{"idle daemon, MiB", float64(procField(d.cmd.Process.Pid, "VmRSS:")) / (1 << 20), 40, "VmRSS, after a first pass over 1000 messages"})
+}
+
+// service opens the configuration in this process.
+func (b *box) service(cfg string, log slog.Handler) *ingest.Service {
+	b.tb.Helper()
+	c, err := config.Load(cfg)
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	s, err := ingest.Open(c, ingest.Writing, slog.New(log))
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	return s
+}
+
+// running runs the daemon's loop in this process until the test ends.
+func running(tb testing.TB, s *ingest.Service) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(ctx, ingest.Hooks{}) })
+	tb.Cleanup(func() { cancel(); wg.Wait(); _ = s.Close() })
+	for { // its first pass
+		state, err := s.Daemon(tb.Context())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if state != nil && state.Passes > 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// A poll without news costs the same however much the inbox holds.
+func TestPoll(t *testing.T) {
+	long(t)
+	type side struct {
+		s     *ingest.Service
+		proxy *proxy
+		bytes int64
+	}
+	var sides []*side
+	for _, n := range []int{500, messages(50_000)} {
+		b := newBox(t, inboxPlan{seed: 3, messages: n, now: time.Now()})
+		b.proxy = startProxy(t, b.imap.Addr())
+		one := &side{s: b.service(b.freshVault(false), slog.DiscardHandler), proxy: b.proxy}
+		running(t, one.s)
+		sides = append(sides, one)
+	}
+	poll := func(one *side) func() time.Duration {
+		return func() time.Duration {
+			one.proxy.take()
+			start := time.Now()
+			if sum, err := one.s.Once(t.Context(), ingest.RunOptions{}); err != nil || sum.Seen > 0 {
+				t.Fatalf("poll: %+v, %v", sum, err)
+			}
+			took := time.Since(start)
+			in, out := one.proxy.take()
+			one.bytes = in + out
+			return took
+		}
+	}
+	small, large := sides[0], sides[1]
+	alternate(3, poll(small), poll(large))
+	m := alternate(51, poll(small), poll(large))
+	note(t, figure{"poll without news, a hundredfold inbox, time", ratio(m[1], m[0]), 1.2, fmt.Sprintf("%s : %s, medians of 51, alternating; with all that `once` does", ms(m[1]), ms(m[0]))})
+	note(t, figure{"the same, bytes", float64(large.bytes) / float64(small.bytes), 1.2, fmt.Sprintf("%d : %d", large.bytes, small.bytes)})
+}
+
+// outcomeClock notes when an outcome was committed.
+type outcomeClock struct {
+	slog.Handler
+	at chan time.Time
+}
+
+func (c outcomeClock) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c outcomeClock) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "event" && strings.HasPrefix(a.Value.String(), "credential.") {
+			select {
+			case c.at <- time.Now():
+			default:
+			}
+		}
+		return true
+	})
+	return nil
+}
+
+func (c outcomeClock) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c outcomeClock) WithGroup(string) slog.Handler      { return c }
+
+// From the server's announcement of a submission to its committed outcome,
+// the login to the client's mailbox included, beside a login and a fetch that
+// do nothing else.
+func TestReaction(t *testing.T) {
+	long(t)
+	b := newBox(t, inboxPlan{seed: 4, messages: 500, now: time.Now()})
+	const rounds = 15
+	for i := range b.plan.clients() {
+		b.imap.AddUser(servertest.User{Name: clientAddress(i), Password: password(i, 10+i)})
+	}
+	b.proxy = startProxy(t, b.imap.Addr())
+	clock := outcomeClock{slog.DiscardHandler, make(chan time.Time, 1)}
+	cfg := b.freshVault(false)
+	b.command("--config", cfg, "once") // what is there already is settled
+	text, err := os.ReadFile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg, bytes.Replace(text, []byte("enabled = false"), []byte("enabled = true"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := b.service(cfg, clock)
+	running(t, s)
+	for len(clock.at) > 0 {
+		<-clock.at
+	}
+	m := newMaker(b.plan)
+	var reactions, bare []time.Duration
+	for i := range min(rounds, b.plan.clients()) {
+		at := time.Now().Truncate(time.Second)
+		from := clientAddress(i)
+		e := pectest.Envelope{Provider: m.provider, Style: pectest.Aruba2026, Sender: from, Recipients: []string{studio}, SentAt: at,
+			MsgID: fmt.Sprintf("<new%d@client.example>", i), Subject: "Password per programmi di posta",
+			Letter: pectest.Letter{From: from, To: studio, Date: at, Subject: "Password per programmi di posta",
+				Text: "Buongiorno,\n\nPassword per programmi di posta: " + password(i, 10+i) + "\n\nCordiali saluti\n"}}
+		time.Sleep(700 * time.Millisecond) // the daemon is back in IDLE
+		b.proxy.mark()
+		b.imap.Deliver(studio, "INBOX", e.Bytes(), at)
+		var committed time.Time
+		select {
+		case committed = <-clock.at:
+		case <-time.After(30 * time.Second):
+			t.Fatal("no outcome")
+		}
+		reactions = append(reactions, committed.Sub(b.proxy.firstAfterMark()))
+		bare = append(bare, loginAndFetch(t, b.imap))
+	}
+	note(t, figure{"EXISTS to the committed outcome, probe included : a bare login and fetch", ratio(median(reactions), median(bare)), 3,
+		fmt.Sprintf("%s : %s, medians of %d, alternating", ms(median(reactions)), ms(median(bare)), len(bare))})
+	slices.Sort(reactions)
+	t.Log(reactions, bare)
+}
+
+// loginAndFetch signs in and fetches the newest message.
+func loginAndFetch(t *testing.T, d *servertest.Dovecot) time.Duration {
+	t.Helper()
+	start := time.Now()
+	conn, err := tls.Dial("tcp", d.Addr(), &tls.Config{RootCAs: d.CA().Pool(), ServerName: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := imapclient.New(conn, nil)
+	if err := c.Login(studio, inboxPassword).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	box, err := c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Fetch(imap.SeqSetNum(box.NumMessages), &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{{Peek: true}}}).Collect()
+	if err != nil || len(got) != 1 || len(got[0].BodySection) != 1 {
+		t.Fatalf("fetch: %v", err)
+	}
+	return time.Since(start)
+}
