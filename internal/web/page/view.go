@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"pec-ingest/internal/schedule"
@@ -18,7 +19,10 @@ import (
 // view is one template with the layout around it.
 type view struct{ t *template.Template }
 
-func views() map[string]*view {
+// views are parsed once: they are the same for each Page.
+var views = sync.OnceValue(readViews)
+
+func readViews() map[string]*view {
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	list, err := fs.Glob(files, "templates/*.html")
 	if err != nil {
