@@ -59,6 +59,9 @@ func (s *scanner) word(l *line, i int, c *context) int {
 		if tok.colon {
 			c.hard, c.gap = true, 0
 		}
+		if tok.stop {
+			c.endSentence()
+		}
 		return 1
 	}
 	if tok.words[0] == "e" && c.direct() && !c.inherit && i+1 < len(l.toks) && (l.toks[i+1].kind == kindStrong || l.toks[i+1].kind == kindWeird) {

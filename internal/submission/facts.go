@@ -13,7 +13,8 @@ type facts struct {
 	mailweak  bool // says PEC, mailbox, expiry
 	other     bool // names things that have passwords of their own
 	otherSubj bool
-	extend    bool
+	extend    bool // says that the date was moved
+	moving    bool // speaks of moving it, done or not
 	undone    bool
 	done      bool
 	future    bool
@@ -54,7 +55,7 @@ func (f facts) onlyOther() bool {
 }
 
 func (f facts) extends() bool {
-	return f.extend && !f.undone && (f.app || f.password || f.subject || f.thread) && !f.onlyOther()
+	return f.extend && !f.undone && !f.future && (f.app || f.password || f.subject || f.thread) && !f.onlyOther()
 }
 
 // intends: no password is there, but a person should look.
@@ -66,9 +67,9 @@ func (f facts) intends() bool {
 	case f.app, f.subject && !f.otherSubj:
 		return true
 	case f.password:
-		return f.mail || f.mailweak || f.done || f.undone || f.future || f.extend
+		return f.mail || f.mailweak || f.done || f.undone || f.future || f.moving
 	case f.thread && f.reply:
-		return f.done || f.ownWords == 0 || f.image || f.attached || f.extend
+		return f.done || f.ownWords == 0 || f.image || f.attached || f.moving
 	}
 	return false
 }
@@ -83,6 +84,7 @@ func (l *letter) gather(body, attached []text) facts {
 	f.app = said["app"]
 	f.mail, f.mailweak = said["mail"], said["mailweak"]
 	f.extend = said["extend"]
+	f.moving = said["extend"] || said["extendweak"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
 	f.other = f.otherSubj || l.archives > 0
 	f.stranger = !f.subject && l.strange(sub)
@@ -114,6 +116,7 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			f.ownWords += len(w)
 			f.addLine(w)
+			f.addClaims(line)
 			f.named = f.named || hasStrong(line) && lex().says(w)["mail"]
 			f.link = f.link || strings.Contains(line.text, "://")
 			f.stranger = f.stranger || otherLogin(line)
@@ -195,7 +198,6 @@ func (f *facts) addLine(w []string) {
 	own := said["password"] || said["app"]
 	f.app = f.app || said["app"]
 	f.password = f.password || own || said["code"] && (said["mail"] || said["mailweak"])
-	f.extend = f.extend || said["extend"]
 	f.undone = f.undone || lex().has(w, "undone") && !instead(w)
 	f.done = f.done || said["done"]
 	f.future = f.future || said["future"] && (own || contains(w, "ve"))
@@ -220,6 +222,36 @@ func single(w []string, at int) bool {
 		return false
 	}
 	return w[at] != "e" && w[at] != "o" || at > 0 && (w[at-1] == "la" || w[at-1] == "lettera")
+}
+
+// addClaims looks for a sentence that says that the date was moved. Asked,
+// wished or planned is not done: a claim that is none would silence the
+// warnings. "Posticipare" alone is a plan, unless somebody managed it or names
+// the date.
+func (f *facts) addClaims(l *line) {
+	if !lex().has(l.words, "extend", "extendweak") {
+		return
+	}
+	var w []string
+	dated := false
+	for i := range l.toks {
+		tok := &l.toks[i]
+		w = append(w, tok.words...)
+		dated = dated || reDate.MatchString(tok.core) || monthOf(fold(tok.core)) > 0
+		if !(tok.stop && len(tok.words) > 0 && tok.kind != kindOther) && i < len(l.toks)-1 {
+			continue
+		}
+		strong, weak := lex().has(w, "extend"), lex().has(w, "extendweak")
+		f.moving = f.moving || strong || weak
+		open := tok.quest || lex().has(w, "notyet") && !instead(w)
+		switch {
+		case (strong || weak) && open:
+			f.undone = true
+		case strong, weak && (dated || lex().has(w, "didit")):
+			f.extend = true
+		}
+		w, dated = nil, false
+	}
 }
 
 // instead: "non ho generato una nuova password ma ho posticipato la scadenza":

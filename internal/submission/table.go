@@ -32,15 +32,33 @@ func (s *scanner) tableRow(t *text, index int) bool {
 		return false
 	}
 	titles := splitCells(t.lines[head].text)
-	col := passwordCell(titles)
+	taken := false
+	for col := range titles {
+		if passwordCell(titles[col:col+1]) == 0 {
+			taken = s.tableCell(t, index, cells, titles, col) || taken
+		}
+	}
+	return taken
+}
+
+// tableCell reads one password of a row. The other cells say whose it is.
+func (s *scanner) tableCell(t *text, index int, cells, titles []string, col int) bool {
+	l := &t.lines[index]
 	toks := tokenize(cells[col])
 	if len(toks) != 1 || toks[0].kind == kindNone || toks[0].kind == kindOther || toks[0].kind == kindWord && knownWord(strings.ToLower(toks[0].core)) {
 		return false
 	}
-	c := context{label: "password", hard: true, words: splitWords(titles[col])}
+	c := context{label: "password", hard: true}
+	for i, cell := range cells {
+		if i != col && !hasValue([]string{cell}) {
+			c.words = append(c.words, splitWords(cell)...)
+		}
+	}
+	c.words = append(c.words, splitWords(titles[col])...)
 	if lex().has(c.words, "app") {
 		c.label = "app"
 	}
+	c.labelAt = len(c.words)
 	h := hit{line: index, kind: toks[0].kind, link: linkDirect, zone: l.zone, weak: toks[0].kind != kindStrong && toks[0].kind != kindWeird}
 	s.fill(&h, &c)
 	for _, cell := range cells {

@@ -54,6 +54,7 @@ var (
 	reFile       = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
 	reGluedArrow = regexp.MustCompile(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
 	reLabel      = regexp.MustCompile(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
+	reMailValue  = regexp.MustCompile(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=])(\S{4,})$`)
 	reError      = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
 	reMsgID      = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
@@ -71,6 +72,9 @@ func tokenize(line string) []token {
 			if label, value, ok := cutLabel(f); ok && !afterColon {
 				pieces = []string{label, value}
 			}
+			if m := mailValue(f); m != nil && !afterColon {
+				pieces = m[1:]
+			}
 			if m := elidedDate(f); m != nil && reDate.MatchString(stripped(m[2])) {
 				pieces = m[1:]
 			}
@@ -87,6 +91,14 @@ func tokenize(line string) []token {
 		}
 	}
 	return toks
+}
+
+// mailValue parts "rossi@pec.it:abc123".
+func mailValue(f string) []string {
+	if strings.IndexByte(f, '@') < 0 {
+		return nil
+	}
+	return reMailValue.FindStringSubmatch(f)
 }
 
 // elidedDate parts "all'11/02/2024"; nil for the words that are none, which are
@@ -134,6 +146,9 @@ func cutLabel(f string) (label, value string, ok bool) {
 	p, known := lex().longest(ws, "password", "app", "field", "softfield", "expiry", "generated", "code", "mail", "webmail", "new", "old")
 	if !known && !passwordWord(ws[0]) || known && len(p.words) != len(ws) {
 		return "", "", false
+	}
+	if known && !p.is("password", "app") && i < 3 {
+		return "", "", false // "al:": more likely the value's
 	}
 	return f[:i+1], f[i+1:], true
 }

@@ -82,8 +82,8 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		in.more = false
 		h.reading = several(l.toks[i:i+n], in)
 	}
-	if addsPiece(l, i+n) {
-		h.doubtful = true // "… + the year", "… e poi 9"
+	if addsPiece(l, i+n) || strings.Contains(tok.s, "(") && !strings.Contains(tok.s, ")") && closes(l, i+n) {
+		h.doubtful = true // "… + the year", "… e poi 9", "…(W o w?)"
 	}
 	if i+n == len(l.toks) && n == 1 {
 		if rest := wrapped(t, index); rest != "" {
@@ -115,6 +115,9 @@ func (s *scanner) mayBeValue(l *line, i int, c *context) (weak, ok bool) {
 	low := strings.ToLower(tok.core)
 	switch tok.kind {
 	case kindStrong:
+		if tok.colon && len(tok.words) > 1 && (passwordWord(tok.words[0]) || lex().has(tok.words[:1], "password")) && knownWord(strings.Join(tok.words, " ")) {
+			return true, false // "pswd_pec:"
+		}
 		return false, !known || words == len(tok.words)
 	case kindWeird:
 		coded := strings.ContainsAny(tok.core, "0123456789") && !c.inherit
@@ -289,7 +292,7 @@ func addsPiece(l *line, i int) bool {
 	if l.toks[i-1].comma || l.toks[i-1].stop || len(l.toks[i].words) == 0 {
 		return false
 	}
-	p, ok := lex().longest(l.words[l.toks[i].where:], "join")
+	p, ok := lex().longest(l.words[l.toks[i].where:], "join", "minus")
 	if !ok {
 		return false
 	}
@@ -298,6 +301,9 @@ func addsPiece(l *line, i int) bool {
 		return false
 	}
 	next := l.toks[end]
+	if p.is("minus") {
+		return len(next.core) <= 2 // "senza il 2 finale"
+	}
 	switch next.kind {
 	case kindNumber:
 		return len(next.core) <= 4 && !countsSomething(l, end)

@@ -103,6 +103,9 @@ func read(s string, in setting) reading {
 		r.doubtful = r.doubtful || doubt
 	}
 
+	if end := strings.TrimRight(v, "*."); len(v)-len(end) > 1 && len(end) > 0 {
+		r.doubtful = true // the end is left out
+	}
 	if inner, ok := decorated(v); ok {
 		r.doubtful = true
 		r.add(inner)
@@ -186,7 +189,7 @@ func trimEnd(s string, in setting) (string, bool) {
 	case in.closed || in.opened:
 		return core, marks > 0
 	case tail == "." && in.prose && !in.labelled:
-		return core, marks > 1 || (marks == 1 || len(core) < shortest) && !in.dots
+		return core, marks > 1 || marks == 1 && !in.dots || len(core) < shortest
 	case tail == "," && in.labelled:
 		return core, marks > 0 || len(core) < shortest
 	}
