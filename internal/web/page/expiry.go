@@ -67,7 +67,12 @@ type bar struct {
 	plotDay
 	X, Y, H, Mid int
 	Top          int // y of the number
+	Said         bool
 }
+
+// crowded is from how many bars on only those of heavy days carry a number:
+// more would run into each other.
+const crowded = 45
 
 type tick struct {
 	Y, N int
@@ -88,9 +93,10 @@ type plot struct {
 
 func (f frame) plot(list []plotDay) plot {
 	p := plot{Wide: plotWide, High: plotHigh, Left: plotLeft, Top: plotTop, Floor: plotFloor, Column: columnWidth}
-	most := 0
+	most, bars := 0, 0
 	for _, d := range list {
 		most = max(most, d.N())
+		bars += min(d.N(), 1)
 	}
 	step := tickStep(most)
 	top := max(step, (most+step-1)/step*step)
@@ -100,7 +106,8 @@ func (f frame) plot(list []plotDay) plot {
 	}
 	for i, d := range list {
 		x := plotLeft + i*columnWidth
-		p.Bars = append(p.Bars, bar{plotDay: d, X: x, Y: y(d.N()), H: plotFloor - y(d.N()), Mid: x + columnWidth/2, Top: y(d.N()) - 4})
+		p.Bars = append(p.Bars, bar{plotDay: d, X: x, Y: y(d.N()), H: plotFloor - y(d.N()), Mid: x + columnWidth/2, Top: y(d.N()) - 4,
+			Said: d.Heavy || bars < crowded && d.N() < 100})
 		if d.Day.Day() == 1 || i == 0 && d.Day.Day() < 22 {
 			p.Months = append(p.Months, monthMark{x, f.Month(d.Day)})
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/schedule"
 )
 
@@ -59,7 +60,7 @@ type listQuery struct {
 }
 
 func readListQuery(v url.Values) listQuery {
-	q := listQuery{Search: strings.TrimSpace(v.Get("q")), Sort: "state", All: v.Get("pagina") == "tutte", Page: 1}
+	q := listQuery{Search: safetext.LineN(v.Get("q"), 200), Sort: "state", All: v.Get("pagina") == "tutte", Page: 1}
 	if slices.Contains(states, v.Get("stato")) {
 		q.State = v.Get("stato")
 	}

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+
+	"pec-ingest/internal/safetext"
 )
 
 // The states of a message, as the outbox names them.
@@ -59,7 +61,7 @@ func (p *Page) messages(w http.ResponseWriter, r *http.Request, _ Person) error 
 		return err
 	}
 	q := r.URL.Query()
-	d := messagesData{frame: p.frame(r, "messages", "nav.outbox"), Search: q.Get("q"), Set: "tutti", Page: 1}
+	d := messagesData{frame: p.frame(r, "messages", "nav.outbox"), Search: safetext.LineN(q.Get("q"), 200), Set: "tutti", Page: 1}
 	d.Live = true
 	find := listQuery{Search: d.Search}
 	rows = slices.DeleteFunc(rows, func(m Message) bool {

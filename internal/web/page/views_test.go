@@ -191,7 +191,7 @@ func TestRights(t *testing.T) {
 		if w.Code != want {
 			t.Errorf("a reader, %s: got %d, want %d", path, w.Code, want)
 		}
-		for _, secret := range []string{"credential.accepted", "Avviso di scadenza", "action=\"/da-decidere", "href=\"/inserisci"} {
+		for _, secret := range []string{"051 123456", "info@cliente", "Fatture in Cloud", "Password non chiara", "credential.accepted", "Avviso di scadenza", "action=\"/da-decidere", "href=\"/inserisci"} {
 			if strings.Contains(w.Body.String(), secret) {
 				t.Errorf("a reader sees %q in %s", secret, path)
 			}

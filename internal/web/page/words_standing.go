@@ -56,6 +56,7 @@ var wordsOfStanding = map[string][2]string{
 	"st.backup.byhand":    {"Non sono programmate: “ingest backup FILE” ne fa una.", "They are not scheduled: “ingest backup FILE” makes one."},
 	"st.trust":            {"Fiducia", "Trust"},
 	"st.until":            {"(certificato fino al %s)", "(certificate until %s)"},
+	"st.until.crl":        {"(valida fino al %s)", "(valid until %s)"},
 	"st.noanchor":         {"Nessuna ancora: nessun messaggio può essere certificato.", "No anchor: no message can be certified."},
 	"st.versions":         {"Versioni", "Versions"},
 	"ver.program":         {"Programma", "Program"},
