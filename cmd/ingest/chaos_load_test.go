@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/servertest"
 )
 
@@ -94,4 +96,62 @@ func fileSize(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
+}
+
+// TestChaosMemory makes a first pass over a full inbox, large messages among
+// the others, with the runtime held to 64 MiB: it stays below, and everything
+// is read. What the kernel maps of the vault's file is not counted.
+func TestChaosMemory(t *testing.T) {
+	t.Parallel()
+	program, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStudio(t, studioOptions{})
+	n := 1_000
+	if chaosLong() {
+		n = 20_000
+	}
+	flood(s, n, func(raw []byte) { s.imap.Deliver(studioPEC, "INBOX", raw, time.Now()) })
+	large := s.letter(neri, 3, "Documenti per la password", "In allegato i documenti.\n")
+	large.Letter.Attachments = []pectest.Attachment{{Name: "documenti.pdf", Type: "application/pdf", Data: bytes.Repeat([]byte("0123456789"), 65_000)}}
+	for range 20 {
+		s.deliver(large)
+	}
+	s.deliver(s.submission(rossi, 1, passwords[rossi]))
+	cmd := exec.Command(program, "--config", s.configPath(), "once")
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT=64MiB")
+	var log lockedBuffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	peak, tick := 0, time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			running = false
+			if err != nil {
+				t.Fatalf("%v\n%s", err, &log)
+			}
+		case <-tick.C:
+			peak = max(peak, anonymous(cmd.Process.Pid))
+		}
+	}
+	t.Logf("%d messages: at most %d MiB", n+21, peak>>10)
+	if peak > 64<<10 || peak == 0 {
+		t.Errorf("the pass took %d MiB, want 64 at most", peak>>10)
+	}
+	s.wantGet(rossi, passwords[rossi])
+}
+
+// anonymous is a process's own memory in kB.
+func anonymous(pid int) (kB int) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(b), "RssAnon:")
+	_, _ = fmt.Sscan(rest, &kB)
+	return kB
 }

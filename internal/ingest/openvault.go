@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"pec-ingest/internal/config"
@@ -114,8 +115,26 @@ func openingError(cfg *config.Config, err error) error {
 	} else {
 		e.Msg = fmt.Sprintf("opening vault %q", cfg.Vault.URL)
 	}
+	if e.Hint == "" {
+		e.Hint = diskHint(err)
+	}
 	if errors.Is(err, vault.ErrDamaged) {
 		e.Hint = damagedHint(cfg)
 	}
 	return e
+}
+
+// diskHint says what to do where the system, and not the file, is in the way.
+func diskHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only, often after an error of the disk: look into the kernel's log, mend it, mount it again"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room there"
+	case errors.Is(err, syscall.EIO):
+		return "the disk fails: look into the kernel's log; `ingest restore` puts a backup on another one"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "too many files are open: look at the limit with `ulimit -n`"
+	}
+	return ""
 }
