@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pec-ingest/internal/servertest"
+)
+
+// TestChaosMany delivers the submissions of thousands of clients at once while
+// programs fetch passwords through the socket: everything comes through, each
+// mailbox sees one login, and nobody who asks gets another's password.
+func TestChaosMany(t *testing.T) {
+	t.Parallel()
+	clients, readers := 150, 40
+	if chaosLong() {
+		clients, readers = 5_000, 1_000
+	}
+	mailbox := func(i int) string { return fmt.Sprintf("cliente%d@pec.gestore.example", i) }
+	password := func(i int) string { return fmt.Sprintf("Xk%dpQ%d", i, 7*i+3) }
+	var users []servertest.User
+	var csv strings.Builder
+	csv.WriteString("mailbox,name\n")
+	for i := range clients {
+		users = append(users, userOf(mailbox(i), password(i)))
+		fmt.Fprintf(&csv, "%s,Ditta %d\n", mailbox(i), i)
+	}
+	s := newStudio(t, studioOptions{apart: true, users: users, clients: []string{}})
+	s.write("clienti.csv", csv.String(), 0o644)
+	s.ok("client", "import", s.dir+"/clienti.csv")
+	r := s.start()
+	for i := range clients {
+		s.deliver(s.submission(mailbox(i), 0.01, password(i)))
+	}
+	begun := time.Now()
+	var wg sync.WaitGroup
+	got := make([]int, readers)
+	for n := range readers {
+		wg.Go(func() {
+			// Each program asks again until its password is there.
+			for i := n % clients; ; {
+				out := s.run("get", mailbox(i))
+				if out.code == exitOK {
+					got[n]++
+					if out.stdout != password(i)+"\n" {
+						t.Errorf("get %s: got another password", mailbox(i))
+					}
+					return
+				}
+				if out.code != exitNotFound || time.Since(begun) > 20*time.Minute {
+					t.Errorf("get %s: got %s", mailbox(i), out)
+					return
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	s.within(20*time.Minute, "every password stored", func() bool {
+		return strings.Count(s.ok("status"), " valid ") == clients
+	})
+	t.Logf("%d submissions, %d readers: %v; %s", clients, readers, time.Since(begun).Round(time.Second), memoryOf(r.cmd.Process.Pid))
+	for i := 0; i < clients; i += 1 + clients/12 {
+		s.wantGet(mailbox(i), password(i))
+		s.wantLogins(mailbox(i), 1, 0)
+	}
+	s.within(time.Minute, "every message filed away", func() bool {
+		return len(s.folder("INBOX")) == 0 && len(s.folder(processed)) == clients
+	})
+	r.stop()
+}
