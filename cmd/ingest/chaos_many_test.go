@@ -62,6 +62,15 @@ func TestChaosMany(t *testing.T) {
 	s.within(20*time.Minute, "every password stored", func() bool {
 		return strings.Count(s.ok("status"), " valid ") == clients
 	})
+	// More callers at the same moment than the service has places for.
+	for range 300 {
+		wg.Go(func() {
+			if out := s.run("get", mailbox(0)); out.code != exitOK || out.stdout != password(0)+"\n" {
+				t.Errorf("get %s among hundreds: got %s", mailbox(0), out)
+			}
+		})
+	}
+	wg.Wait()
 	t.Logf("%d submissions, %d readers: %v; %s", clients, readers, time.Since(begun).Round(time.Second), memoryOf(r.cmd.Process.Pid))
 	for i := 0; i < clients; i += 1 + clients/12 {
 		s.wantGet(mailbox(i), password(i))

@@ -77,7 +77,7 @@ func (c *getCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 	}
-	if body := quickget.Refusal(); body != nil {
+	if body := quickget.Refusal(); body != nil && !isBusy(body) {
 		return refused(body)
 	}
 	return env.with(ingest.Reading, func(s backend) error {

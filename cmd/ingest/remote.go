@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"pec-ingest/internal/ingest"
@@ -21,8 +22,14 @@ func (r *remote) close() { r.client.Close() }
 
 // ask calls one endpoint and gives its refusal the class it had there.
 func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out, err error) {
-	err = r.explain(ctx, r.client.Call(ctx, name, in, &out))
-	return out, err
+	for begun := time.Now(); ; {
+		err = r.client.Call(ctx, name, in, &out)
+		var p *web.Problem
+		if busy := errors.As(err, &p) && p.Class == web.ClassBusy; !busy || time.Since(begun) > busyWait || !sleep(ctx, busyPause()) {
+			break
+		}
+	}
+	return out, r.explain(ctx, err)
 }
 
 // explain gives a refusal the class it had at the service, and says of other
@@ -38,6 +45,24 @@ func (r *remote) explain(ctx context.Context, err error) error {
 	return err
 }
 
+// A service that has too many callers is asked again for as long as a mail
+// program waits for its password, at moments that are not everybody's.
+const busyWait = 30 * time.Second
+
+func busyPause() time.Duration { return 50*time.Millisecond + rand.N(200*time.Millisecond) }
+
+// sleep tells whether it slept to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
 // refused is the error of a refusal that the service has written.
 func refused(body []byte) error {
 	p := &web.Problem{}
@@ -46,6 +71,12 @@ func refused(body []byte) error {
 			Hint: "command and service are of different versions: restart the service"}
 	}
 	return errorOf(p)
+}
+
+// isBusy tells a refusal that passes by itself.
+func isBusy(body []byte) bool {
+	p := &web.Problem{}
+	return json.Unmarshal(body, p) == nil && p.Class == web.ClassBusy
 }
 
 func errorOf(p *web.Problem) error {

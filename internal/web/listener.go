@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -193,10 +194,29 @@ func (l *listener) exit(c Caller) {
 const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n" +
 	"Content-Length: 61\r\n\r\n" + `{"class":"busy","msg":"the service has too many callers now"}`
 
-// turnAway answers without reading: the answer fits into the socket's buffer,
-// so that this never waits.
+// turnedAway bounds those who are told politely at the same time.
+var turnedAway = make(chan struct{}, 1024)
+
+// turnAway tells a caller to come again later. It waits for the question
+// first, a moment at most: what is said before it, or on a connection that is
+// closed with the question unread, the caller may never see. Where too many
+// are being told, the answer is left in the socket's buffer, which never waits.
 func turnAway(conn *net.UnixConn) {
-	_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	_, _ = conn.Write([]byte(busyAnswer))
-	_ = conn.Close()
+	select {
+	case turnedAway <- struct{}{}:
+	default:
+		_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, _ = conn.Write([]byte(busyAnswer))
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		defer func() { <-turnedAway }()
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(headerTimeout))
+		_, _ = conn.Read(make([]byte, 1))
+		_, _ = conn.Write([]byte(busyAnswer))
+		_ = conn.CloseWrite()
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 64<<10))
+	}()
 }
