@@ -30,7 +30,9 @@ func (s *Service) inboxHint(err error) string {
 		return fmt.Sprintf("the certificate is another server's: is inbox.host %q right? the password was not sent", in.Host)
 	case errors.Is(err, inbox.ErrTLS):
 		return "the server's certificate is not accepted: is inbox.host right? a private server needs inbox.tls_ca_file; the password was not sent"
-	case errors.Is(err, inbox.ErrDenied), errors.Is(err, inbox.ErrUnavailable):
+	case errors.Is(err, inbox.ErrUnavailable) && !errors.Is(err, inbox.ErrDenied):
+		return "the server ended the session, as it does when it is restarted, or does not serve now" + byItself
+	case errors.Is(err, inbox.ErrDenied):
 		return "the server answers and does not let us in, for another reason than the password: see whether IMAP is switched on at the provider" + byItself
 	case says("no such host"):
 		return fmt.Sprintf("no server has the name %q: see whether inbox.host is right, and whether this machine reaches a name server", in.Host) + byItself

@@ -125,8 +125,11 @@ func OpenTrust(cfg *config.Config) (*pec.Trust, error) {
 	}
 	trust, err := pec.NewTrust(o)
 	if err != nil {
-		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [trust]", Err: err,
-			Hint: "anchors are PEM certificates or spki-sha256:HEX"}
+		hint := "anchors are PEM certificates or spki-sha256:HEX"
+		if errors.Is(err, pec.ErrBadCRL) {
+			hint = "crl holds revocation lists of the PEC authority, PEM or DER, version 2 (RFC 5280)"
+		}
+		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [trust]", Err: err, Hint: hint}
 	}
 	return trust, nil
 }
