@@ -43,6 +43,8 @@ type Page struct {
 	checks checked
 	chain  verified
 	seen   map[int]map[string]time.Time // item → who looked at it, when
+
+	checking sync.Mutex // held while the self-check runs
 }
 
 // ContentPolicy is the Content-Security-Policy of every page.

@@ -13,6 +13,8 @@ type checked struct {
 	Lines []CheckLine
 }
 
+const checkPause = 30 * time.Second
+
 type standingData struct {
 	frame
 	S      Standing
@@ -34,7 +36,19 @@ func (p *Page) standing(w http.ResponseWriter, r *http.Request, _ Person) error 
 
 // check makes the self-check, which logs in to the studio's accounts once,
 // and keeps what it found until the next time.
+//
+// Pressed again within checkPause it shows what is there: a provider may lock
+// out who logs in too often.
 func (p *Page) check(w http.ResponseWriter, r *http.Request, who Person) error {
+	p.checking.Lock()
+	defer p.checking.Unlock()
+	p.mu.Lock()
+	lately := time.Since(p.checks.At) < checkPause
+	p.mu.Unlock()
+	if lately {
+		http.Redirect(w, r, "/stato#controllo", http.StatusSeeOther)
+		return nil
+	}
 	lines, err := p.o.Source.Check(context.WithoutCancel(r.Context()), who.actor())
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package page
 var wordsOfFrame = map[string][2]string{
 	"nav":         {"Pagine", "Pages"},
 	"nav.home":    {"Caselle", "Mailboxes"},
-	"nav.expiry":  {"Scadenze", "Expiry"},
+	"nav.expiry":  {"Scadenze", "Expiry dates"},
 	"nav.review":  {"Da decidere", "To decide"},
 	"nav.outbox":  {"Messaggi", "Messages"},
 	"nav.audit":   {"Registro", "Audit"},
@@ -27,6 +27,7 @@ var wordsOfFrame = map[string][2]string{
 	"fresh.stale": {"Il servizio non risponde: questa pagina è ferma alle %s", "The service does not answer: this page is as of %s"},
 	"busy.try":    {"Prova in corso…", "Trying…"},
 	"busy.check":  {"Controllo in corso…", "Checking…"},
+	"fresh.out":   {"La visita è finita: serve un nuovo link (ingest page)", "Your visit has ended: a new link is needed (ingest page)"},
 	"nothing":     {"Nulla da mostrare.", "Nothing to show."},
 	"yes":         {"sì", "yes"},
 	"no":          {"no", "no"},

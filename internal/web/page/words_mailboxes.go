@@ -8,7 +8,7 @@ var wordsOfMailboxes = map[string][2]string{
 	"state.unverified": {"da verificare", "not verified"},
 	"state.missing":    {"manca", "missing"},
 
-	"means.valid":      {"La password funziona e scade tra più di qualche giorno.", "The password works and has some time left."},
+	"means.valid":      {"La password funziona e c'è ancora tempo.", "The password works and has some time left."},
 	"means.due":        {"La scadenza è vicina: il cliente deve rinnovarla o posticiparla.", "It expires soon: the client must renew or postpone it."},
 	"means.expired":    {"La data è passata.", "Its date has passed."},
 	"means.broken":     {"Funzionava, e ora il gestore la rifiuta: serve una nuova password. Non viene più provata.", "It worked, and now the provider refuses it: a new one is needed. It is not tried any more."},
@@ -103,7 +103,7 @@ var wordsOfMailboxes = map[string][2]string{
 	"done.inserita-confermata":      {"La password è stata provata e conservata; la conferma al cliente è in partenza.", "The password was tried and stored; the confirmation to the client is on its way."},
 	"done.inserita-da-provare":      {"La password è conservata, ma il gestore non ha risposto: verrà provata da sé. Al cliente non è stato ancora scritto.", "The password is stored, but the provider did not answer: it will be tried by itself. The client has not been told yet."},
 
-	"expiry.title":     {"Scadenze", "Expiry"},
+	"expiry.title":     {"Scadenze", "Expiry dates"},
 	"expiry.sum.one":   {"Nei prossimi 90 giorni scade %d password.", "In the next 90 days %d password expires."},
 	"expiry.sum.more":  {"Nei prossimi 90 giorni scadono %d password.", "In the next 90 days %d passwords expire."},
 	"expiry.none":      {"Nei prossimi 90 giorni non scade nessuna password.", "No password expires in the next 90 days."},

@@ -52,7 +52,7 @@ var wordsOfStanding = map[string][2]string{
 	"st.backup":           {"Copie di sicurezza", "Backups"},
 	"st.backup.never":     {"Non c'è ancora nessuna copia verificata.", "There is no checked backup yet."},
 	"st.backup.last":      {"Ultima copia verificata: %s.", "Last checked backup: %s."},
-	"st.backup.scheduled": {"Si fanno da sé, ogni giorno previsto.", "They are made by schedule."},
+	"st.backup.scheduled": {"Si fanno da sé, a orario.", "They are made by schedule."},
 	"st.backup.byhand":    {"Non sono programmate: “ingest backup FILE” ne fa una.", "They are not scheduled: “ingest backup FILE” makes one."},
 	"st.trust":            {"Fiducia", "Trust"},
 	"st.until":            {"(certificato fino al %s)", "(certificate until %s)"},

@@ -44,11 +44,14 @@
     if (again && scrolled) scrollBy(0, again.getBoundingClientRect().top - top);
   }
 
-  function stale() {
+  let out = false; // the session has ended: asking again is of no use
+
+  function stale(status) {
     const fresh = document.getElementById("fresh");
-    if (!fresh || fresh.classList.contains("stale")) return;
+    out ||= status === 403 || status === 401;
+    if (!fresh || fresh.classList.contains("stale") && !out) return;
     const at = fresh.textContent.match(/[0-9:]{8}/);
-    fresh.textContent = body.dataset.stale.replace("%s", at ? at[0] : "–");
+    fresh.textContent = out ? body.dataset.out : body.dataset.stale.replace("%s", at ? at[0] : "–");
     fresh.classList.add("stale");
   }
 
@@ -58,7 +61,7 @@
     const limit = setTimeout(() => mine.abort("slow"), 15000);
     try {
       const answer = await fetch(address, { signal: mine.signal, cache: "no-store", redirect: "error", headers: { "X-Refresh": "1" } });
-      if (!answer.ok) return stale();
+      if (!answer.ok) return stale(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (mine.signal.aborted) return;
       for (const part of document.querySelectorAll("[data-fresh][id], #nav")) {
@@ -81,7 +84,7 @@
 
   const here = () => location.pathname + location.search;
   if ("live" in body.dataset) {
-    setInterval(() => { if (!document.hidden && !running) refresh(here()); }, every);
+    setInterval(() => { if (!document.hidden && !running && !out) refresh(here()); }, every);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(here()); });
   }
 
