@@ -209,5 +209,8 @@ func (d *daemon) ready(ctx context.Context) bool {
 	if err != nil || st == nil {
 		return false
 	}
+	if st.Phase == ingest.PhaseStandby { // it answers, and somebody else reads
+		return st.Leader != ""
+	}
 	return st.FailingSince == nil && (st.Phase == ingest.PhaseWatching || st.Phase == ingest.PhasePassing)
 }

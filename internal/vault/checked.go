@@ -13,9 +13,10 @@ const (
 	keyFormat = "meta/format"
 	keySum    = "meta/sum"
 
-	// keyEngine stands for what an engine itself writes in each commit; it is
+	// These stand for what an engine itself writes in each commit; they are
 	// only counted.
-	keyEngine = "meta/engine"
+	keyEngine1 = "meta/engine/1"
+	keyEngine2 = "meta/engine/2"
 )
 
 // frameLen is the length of the check in front of each value.
@@ -101,7 +102,7 @@ type checkedKV struct {
 func newCheckedKV(kv KV, writable bool) *checkedKV {
 	c := &checkedKV{kv: kv, writable: writable}
 	if writable {
-		c.written = map[string]int{keySum: 0, keyEngine: 0}
+		c.written = map[string]int{keySum: 0, keyEngine1: 0, keyEngine2: 0}
 	}
 	return c
 }

@@ -303,8 +303,8 @@ func TestLimits(t *testing.T) {
 		n, size int
 		err     error
 	}{
-		{"as many keys as may be", vault.MaxKeys - 2, 10, nil},
-		{"one key more", vault.MaxKeys - 1, 10, vault.ErrTooLarge},
+		{"as many keys as may be", vault.MaxKeys - 3, 10, nil},
+		{"one key more", vault.MaxKeys - 2, 10, vault.ErrTooLarge},
 		{"as many bytes as may be", 1, vault.MaxBytes - 100, nil},
 		{"more bytes", 1, vault.MaxBytes, vault.ErrTooLarge},
 		{"more bytes in many keys", 100, vault.MaxBytes / 99, vault.ErrTooLarge},

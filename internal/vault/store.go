@@ -5,7 +5,7 @@ import "context"
 // MaxKeys and MaxBytes bound one Update, on every engine: etcd takes no more
 // than 128 operations and about 1 MB in a transaction.
 const (
-	MaxKeys  = 128     // distinct keys written, two of them for bookkeeping
+	MaxKeys  = 128     // distinct keys written, three of them for bookkeeping
 	MaxBytes = 1 << 20 // bytes of keys and values written
 )
 

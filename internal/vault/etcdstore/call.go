@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -21,7 +22,12 @@ const (
 	takenWithin = 20 * time.Second // the time of an election, and some
 	callTTL     = 60               // seconds that a call, or an answer, stays
 	answerFor   = 10 * time.Minute // how long a call that was taken may last
-	taken       = "taken"          // stands in the answer until there is one
+)
+
+// What stands under answer/: who took the call, then what came of it.
+const (
+	takenMark  = "taken "
+	answerMark = "answer "
 )
 
 // Ask has the leader handle a request, and returns its answer. Requests and
@@ -39,7 +45,11 @@ func (s *Store) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	}
 	answers := s.client.Watch(clientv3.WithRequireLeader(ctx), answer)
 	if err := s.call(ctx, func(ctx context.Context) error {
-		_, err := s.client.Put(ctx, call, string(request), clientv3.WithLease(lease))
+		// Sent twice by gRPC it must not be there again when it was taken.
+		_, err := s.client.Txn(ctx).
+			If(clientv3.Compare(clientv3.CreateRevision(answer), "=", 0), clientv3.Compare(clientv3.CreateRevision(call), "=", 0)).
+			Then(clientv3.OpPut(call, string(request), clientv3.WithLease(lease))).
+			Commit()
 		return err
 	}); err != nil {
 		s.withdraw(call)
@@ -58,8 +68,8 @@ func (s *Store) Ask(ctx context.Context, request []byte) ([]byte, error) {
 				switch {
 				case ev.Type == clientv3.EventTypeDelete:
 					return nil, vault.ErrOutcomeUnknown // the leader's lease ended
-				case string(ev.Kv.Value) != taken:
-					return ev.Kv.Value, nil
+				case bytes.HasPrefix(ev.Kv.Value, []byte(answerMark)):
+					return ev.Kv.Value[len(answerMark):], nil
 				default:
 					wasTaken = true
 					limit.Reset(answerFor)
@@ -91,8 +101,8 @@ func (s *Store) readAnswer(ctx context.Context, answer, call string) (value []by
 		if err != nil {
 			return nil, err
 		}
-		if value != nil && string(value) != taken {
-			return value, nil
+		if bytes.HasPrefix(value, []byte(answerMark)) {
+			return value[len(answerMark):], nil
 		}
 		if err := s.pause(ctx, 8); err != nil {
 			return nil, err
@@ -147,11 +157,13 @@ func (t *Term) Serve(ctx context.Context, handle func(ctx context.Context, reque
 func (t *Term) take(ctx context.Context, call string, rev int64, request []byte, handle func(context.Context, []byte) []byte) {
 	s := t.store
 	answer := s.prefix + "/answer/" + call[strings.LastIndexByte(call, '/')+1:]
+	mark := takenMark + rand.Text()
 	var resp *clientv3.TxnResponse
 	err := s.call(ctx, func(ctx context.Context) (err error) {
 		resp, err = s.client.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(call), "=", rev), t.fence.compare()).
-			Then(clientv3.OpDelete(call), clientv3.OpPut(answer, taken, clientv3.WithLease(t.session.Lease()))).
+			Then(clientv3.OpDelete(call), clientv3.OpPut(answer, mark, clientv3.WithLease(t.session.Lease()))).
+			Else(clientv3.OpGet(answer)).
 			Commit()
 		return err
 	})
@@ -160,7 +172,10 @@ func (t *Term) take(ctx context.Context, call string, rev int64, request []byte,
 		return
 	}
 	if !resp.Succeeded {
-		return
+		kvs := resp.Responses[0].GetResponseRange().Kvs
+		if len(kvs) == 0 || string(kvs[0].Value) != mark { // else gRPC sent it twice
+			return
+		}
 	}
 	result := handle(ctx, request)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
@@ -170,7 +185,7 @@ func (t *Term) take(ctx context.Context, call string, rev int64, request []byte,
 		return
 	}
 	_ = s.read(ctx, func(ctx context.Context) error { // put again: it stays the same
-		_, err := s.client.Put(ctx, answer, string(result), clientv3.WithLease(lease))
+		_, err := s.client.Put(ctx, answer, answerMark+string(result), clientv3.WithLease(lease))
 		return err
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -16,20 +15,12 @@ import (
 
 // generation is what stands under the root itself. Each commit replaces it.
 type generation struct {
-	// Commits are the identifiers of the last commits, the newest last. A
-	// member that got no answer finds out by them whether it committed.
-	Commits []string  `json:"commits"`
-	At      time.Time `json:"at"` // by the clock of who committed
-	By      string    `json:"by"` // member
+	At time.Time `json:"at"` // by the clock of who committed
+	By string    `json:"by"` // member
 
 	modRev int64 // the revision in which it was put; 0: there is none
 	rev    int64 // the cluster's revision when it was read
 }
-
-// keptCommits is how many commits of others may come between a commit and the
-// question whether it was made. A member that was without an answer for
-// longer gives up earlier (patience).
-const keptCommits = 48
 
 func parseGeneration(value []byte, modRev int64) (generation, error) {
 	var g generation
@@ -37,20 +28,15 @@ func parseGeneration(value []byte, modRev int64) (generation, error) {
 		return g, nil
 	}
 	if err := json.Unmarshal(value, &g); err != nil {
-		return g, fmt.Errorf("%w: record of the last commits", vault.ErrDamaged)
+		return g, fmt.Errorf("%w: record of the last commit", vault.ErrDamaged)
 	}
 	g.modRev = modRev
 	return g, nil
 }
 
-// next is the generation that a commit with that identifier puts.
-func (g generation) next(id, member string, now time.Time) ([]byte, error) {
-	ids := append(slices.Clone(g.Commits), id)
-	if len(ids) > keptCommits {
-		ids = ids[len(ids)-keptCommits:]
-	}
-	return json.Marshal(generation{Commits: ids, At: now.UTC().Truncate(time.Millisecond), By: member})
-}
+// engineKeys is how many keys a commit puts beside those of the vault: the
+// generation, and the commit's own identifier.
+const engineKeys = 2
 
 // write is a new value; nil deletes.
 type write []byte
@@ -58,26 +44,28 @@ type write []byte
 // commit makes the changes if base is still the newest generation; done is
 // false when it is not.
 //
-// A request without an answer may have been carried out, or may be yet. It is
-// sent again just as it was: the comparison lets it happen once, and the
-// identifier in the generation tells whether it has.
+// A request without an answer may have been carried out, or may be yet; and
+// gRPC may send one twice. It is sent again just as it was: the comparison
+// lets it happen once, and the commit's identifier, which stands under a key
+// of this process, tells whether it has.
 func (s *Store) commit(ctx context.Context, base generation, writes map[string]write) (done bool, err error) {
-	id := rand.Text()[:13]
-	value, err := base.next(id, s.member, time.Now())
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	id := rand.Text() + " " + now.Format(time.RFC3339)
+	value, err := json.Marshal(generation{At: now, By: s.member})
 	if err != nil {
 		return true, err
 	}
-	if len(writes) >= vault.MaxKeys {
+	if len(writes)+engineKeys > vault.MaxKeys {
 		return true, vault.ErrTooLarge
 	}
 	lead, fenced := fenceOf(ctx, s)
 	ifs := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.root), "=", base.modRev)}
-	elses := []clientv3.Op{clientv3.OpGet(s.root)}
+	elses := []clientv3.Op{clientv3.OpGet(s.root), clientv3.OpGet(s.own)}
 	if fenced {
 		ifs = append(ifs, lead.compare())
 		elses = append(elses, clientv3.OpGet(lead.key, clientv3.WithKeysOnly()))
 	}
-	thens := make([]clientv3.Op, 0, len(writes)+1)
+	thens := make([]clientv3.Op, 0, len(writes)+engineKeys)
 	for key, v := range writes {
 		if v == nil {
 			thens = append(thens, clientv3.OpDelete(s.root+key))
@@ -85,7 +73,7 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 			thens = append(thens, clientv3.OpPut(s.root+key, string(v)))
 		}
 	}
-	thens = append(thens, clientv3.OpPut(s.root, string(value)))
+	thens = append(thens, clientv3.OpPut(s.root, string(value)), clientv3.OpPut(s.own, id))
 
 	ctx, cancel := patiently(ctx)
 	defer cancel()
@@ -101,7 +89,7 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 			return true, nil
 		}
 		if err == nil {
-			return s.lostRace(ctx, resp, id, open, lead, fenced)
+			return s.lostRace(ctx, resp, id, lead, fenced)
 		}
 		if refused(err) && !open {
 			return true, refusal(err)
@@ -114,17 +102,17 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 }
 
 // lostRace judges a transaction whose comparisons did not hold.
-func (s *Store) lostRace(ctx context.Context, resp *clientv3.TxnResponse, id string, open bool, lead fence, fenced bool) (done bool, err error) {
+func (s *Store) lostRace(ctx context.Context, resp *clientv3.TxnResponse, id string, lead fence, fenced bool) (done bool, err error) {
 	now, err := generationIn(resp.Responses[0].GetResponseRange().Kvs)
 	if err != nil {
 		return true, err
 	}
-	if open && slices.Contains(now.Commits, id) {
+	if own := resp.Responses[1].GetResponseRange().Kvs; len(own) > 0 && string(own[0].Value) == id {
 		s.log.Info("a commit whose answer was lost was made", "event", "cluster.commit_found")
 		return true, s.caughtUp(ctx, now.modRev)
 	}
 	if fenced {
-		kvs := resp.Responses[1].GetResponseRange().Kvs
+		kvs := resp.Responses[2].GetResponseRange().Kvs
 		if len(kvs) == 0 || kvs[0].CreateRevision != lead.rev {
 			lead.lost()
 			return true, vault.ErrNotLeading

@@ -5,8 +5,9 @@
 //
 // One vault is one prefix:
 //
-//	PREFIX/vault/            the generation: who committed last, see generation
+//	PREFIX/vault/            the generation: who committed last, and when
 //	PREFIX/vault/KEY         a key of the vault
+//	PREFIX/writer/ID         the last commit of a process, see commit
 //	PREFIX/leader/LEASE      candidates; the oldest one leads, see Term
 //	PREFIX/call/ID           what a member asks of the leader, see Call
 //	PREFIX/answer/ID         and what came of it
@@ -23,17 +24,18 @@
 // command reads what it needs directly, at one revision.
 //
 // etcd's limits are met by design: a commit puts at most vault.MaxKeys keys,
-// the generation among them (etcd: 128 operations), and vault.MaxBytes bytes
+// two of its own among them (etcd: 128 operations), and vault.MaxBytes bytes
 // with 64 kB of names around them (etcd: 1.5 MiB).
 package etcdstore
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -75,6 +77,7 @@ type Store struct {
 	client *clientv3.Client
 	prefix string
 	root   string // of the vault's keys
+	own    string // where this process writes down its last commit
 	member string
 	log    *slog.Logger
 
@@ -116,7 +119,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s := &Store{
 		client: client, prefix: c.Prefix, root: c.Prefix + "/vault/", member: c.Member, log: log,
-		writer: make(chan struct{}, 1),
+		own: c.Prefix + "/writer/" + rand.Text(), writer: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.asker.ask = s.askLatest
@@ -127,6 +130,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 			_ = client.Close()
 			return nil, err
 		}
+		s.sweep(ctx)
 		s.ended.Go(s.follow)
 	} else if _, err := s.latest(ctx); err != nil {
 		s.cancel()
@@ -141,6 +145,7 @@ func (s *Store) Close() error {
 	if s.ctx.Err() != nil {
 		return nil
 	}
+	s.forget()
 	s.cancel()
 	err := s.client.Close()
 	s.ended.Wait()
@@ -295,7 +300,7 @@ func (s *Store) why(ctx context.Context) error {
 func (s *Store) pause(ctx context.Context, attempt int) error {
 	if attempt > 0 {
 		longest := min(time.Millisecond<<min(attempt, 8), 100*time.Millisecond)
-		t := time.NewTimer(rand.N(longest))
+		t := time.NewTimer(mathrand.N(longest))
 		defer t.Stop()
 		select {
 		case <-t.C:
