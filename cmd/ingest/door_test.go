@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -25,6 +26,12 @@ func freePort(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// overUnix connects to a unix socket, whatever the address.
+func overUnix(path string) *http.Transport {
+	var d net.Dialer
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) }}
 }
 
 // visitor is a browser without scripts.
@@ -179,7 +186,7 @@ func TestDoor(t *testing.T) {
 
 	// Behind the proxy.
 	behind := newVisitor(t)
-	behind.client.Transport = &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", proxySocket) }}
+	behind.client.Transport = overUnix(proxySocket)
 	if code, _ := behind.get("http://pec.studio.example/"); code != 403 {
 		t.Errorf("the proxy names nobody: got %d, want 403", code)
 	}

@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"image/png"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -348,6 +349,9 @@ func pageNoScript(t *testing.T, s *studio, b, other *browser) {
 	b.press("form[action$=respingi] button")
 	other.press("form[action$=approva] button.main")
 	other.says("Bruno")
+	if !regexp.MustCompile(`Bruno\b.* \d\d:\d\d:\d\d`).MatchString(other.text()) {
+		t.Errorf("the second of two is not told when:\n%s", other.text())
+	}
 	other.quiet("the second of two")
 	if got := strings.Join(s.auditOf("review.decided"), "\n"); !strings.Contains(got, "page:Bruno(uid:") || strings.Contains(got, "page:Dario") {
 		t.Errorf("the audit log does not say who decided:\n%s", got)

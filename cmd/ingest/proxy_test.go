@@ -164,7 +164,7 @@ func TestProxy(t *testing.T) {
 	// Another account of this machine is not heard, even with the right words.
 	if account == "www-data" {
 		other := newVisitor(t)
-		other.client.Transport = &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}
+		other.client.Transport = overUnix(socket)
 		req, _ := http.NewRequest("GET", (&url.URL{Scheme: "http", Host: "pec.studio.example", Path: "/"}).String(), nil)
 		req.Header.Set("X-Remote-User", "anna")
 		if res, err := other.client.Do(req); err == nil {

@@ -256,6 +256,32 @@ func TestInsideStays(t *testing.T) {
 	}
 }
 
+// What somebody inside has begun is told to end when the service does, and
+// waited for: afterwards the vault is closed.
+func TestCloseWaits(t *testing.T) {
+	h := newHouse(t)
+	entered, told := make(chan struct{}), false
+	h.Gate = gate.New(gate.Options{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+		told = true
+	})})
+	s := h.listen(t)
+	c := h.enter(t, anna)
+	go func() {
+		req, _ := http.NewRequest("POST", "http://"+s.Addr().String()+"/x", strings.NewReader("a=1"))
+		req.AddCookie(c)
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			res.Body.Close()
+		}
+	}()
+	<-entered
+	h.Close()
+	if !told {
+		t.Error("Close did not wait for what was begun")
+	}
+}
+
 // Beyond loopback, monitoring is all there is.
 func TestNotOnLoopback(t *testing.T) {
 	h := newHouse(t)

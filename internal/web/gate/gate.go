@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ const (
 	// insideTimeout is for the answer to somebody who has signed in: a
 	// decision waits for a login at a mail server.
 	insideTimeout = 3 * time.Minute
+	closeTimeout  = 2 * time.Second // for answers that are under way at the end
 )
 
 // Options are the parts of a Gate. Only Alive and Ready are required.
@@ -79,6 +81,7 @@ type Gate struct {
 	foreign  *http.CrossOriginProtection
 	life     context.Context // until Close
 	end      context.CancelFunc
+	working  sync.RWMutex // read-locked by each answer to somebody inside
 }
 
 // New makes a gate that nobody has passed yet.
@@ -99,10 +102,20 @@ func New(o Options) *Gate {
 	return g
 }
 
-// Close ends what was begun for people who are inside, and tells what was not
-// told yet. Servers are closed by themselves.
+// Close ends what was begun for people who are inside, waits for it a little,
+// and tells what was not told yet. Servers are closed before, by themselves.
 func (g *Gate) Close() {
 	g.end()
+	ended := make(chan struct{})
+	go func() {
+		g.working.Lock()
+		defer g.working.Unlock()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeTimeout):
+	}
 	g.failures.rest()
 }
 
@@ -157,6 +170,7 @@ func (g *Gate) inside(who func(http.ResponseWriter, *http.Request) (page.Person,
 // What a person sent off is finished when the browser hangs up, and ends when
 // the service does.
 func (g *Gate) begun(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
+	g.working.RLock()
 	until := time.Now().Add(insideTimeout)
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(until) // the server takes a timeout for a hang-up
@@ -167,7 +181,11 @@ func (g *Gate) begun(w http.ResponseWriter, r *http.Request) (context.Context, c
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	stop := context.AfterFunc(g.life, cancel)
-	return ctx, func() { stop(); cancel() }
+	return ctx, func() {
+		stop()
+		cancel()
+		g.working.RUnlock()
+	}
 }
 
 // sane sets the headers of every answer and refuses requests that no browser
