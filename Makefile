@@ -3,7 +3,7 @@
 GO ?= go
 GOFLAGS_TEST ?= -timeout 14m
 
-.PHONY: demo build deb test test-all race screenshot check fuzz bench-get fmt cover deps vulncheck
+.PHONY: demo build deb test test-all chaos race screenshot check fuzz bench-get fmt cover deps vulncheck
 
 demo: ## run the main job on an embedded example
 	$(GO) run ./cmd/ingest demo
@@ -35,6 +35,10 @@ check: ## format, vet, staticcheck
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo 'run make fmt'; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+
+chaos: deps ## break everything around the program, in the long form (hours); see docs/reliability.md
+	PEC_INGEST_CHAOS=long PEC_INGEST_REAL=1 $(GO) test -count=1 -timeout 4h -v -run '^(TestChaos|TestKill|TestLoopKilled|TestDiskFull|TestConnectionFails)' ./cmd/ingest ./internal/ingest ./internal/inbox ./internal/vault
+	./scripts/fuzz.sh $(FUZZTIME)
 
 FUZZTIME ?= 60s
 fuzz: ## run each fuzz target for FUZZTIME
