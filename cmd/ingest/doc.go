@@ -88,6 +88,6 @@ What would a pass do?
 
     ingest once --dry-run`
 
-const manConfig = `The file is TOML. Unknown keys are errors, and each error names file, line and key. Relative paths are relative to the file. A plain name is looked for in $CREDENTIALS_DIRECTORY first; identity and password files also in the folder private beside the file.
+const manConfig = `The file is TOML. Unknown keys are errors, and each error names file, line and key. Relative paths are relative to the file. A plain name is looked for in $CREDENTIALS_DIRECTORY first; identity and password files also in the folder private beside the file. An identity that is protected by a passphrase (age -p) is opened with what identity_passphrase_file holds; where there is none, the passphrase is asked for on the terminal.
 
 "ingest check" tries what is written in it.`
