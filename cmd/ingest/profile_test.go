@@ -155,6 +155,33 @@ func TestProfileIsync(t *testing.T) {
 	}
 }
 
+// The same while the service runs: it gives the old password until the
+// client's letter comes, tries what is in it, and gives the new one, with
+// nobody at the studio doing anything.
+func TestProfileIsyncThroughTheService(t *testing.T) {
+	t.Parallel()
+	mbsync := servertest.Require(t, "mbsync")
+	d := newDesk(t, awkward)
+	if err := os.MkdirAll(filepath.Join(d.home, "Mail", rossi), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rc := d.profile("isync")
+	d.start()
+	d.incoming("prima")
+	d.command("", mbsync, "-c", rc, rossi)
+	d.wantMail("Mail", "prima")
+
+	d.clients.SetPassword(rossi, passwords[rossi])
+	d.incoming("seconda")
+	if _, err := d.try("", mbsync, "-c", rc, rossi); err == nil {
+		t.Error("mbsync: went on with the old password")
+	}
+	d.deliver(d.submission(rossi, -0.05, passwords[rossi]))
+	d.within(30*time.Second, "the password in the letter is the current one", func() bool { return d.status(rossi)["version"] == 2.0 })
+	d.command("", mbsync, "-c", rc, rossi)
+	d.wantMail("Mail", "prima", "seconda")
+}
+
 func TestProfileGetmail(t *testing.T) {
 	t.Parallel()
 	getmail := servertest.Require(t, "getmail")
