@@ -1,7 +1,6 @@
 package submission
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 )
@@ -64,7 +63,7 @@ func isASCII(s string) bool {
 
 // reLinkTarget is what mail programs add to a word that was a link in the
 // HTML: "word<mailto:word>".
-var reLinkTarget = regexp.MustCompile(`<(mailto:|https?://)[^<>\s]*>`)
+var reLinkTarget = newPattern(`<(mailto:|https?://)[^<>\s]*>`)
 
 // plainLines cuts a plain text into lines. Quotation marks at the start go
 // (they are kept as a flag); with format=flowed (RFC 3676) a line that ends

@@ -1,7 +1,6 @@
 package submission
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -142,12 +141,12 @@ func roleOf(w []string) role {
 }
 
 var (
-	reDMY   = regexp.MustCompile(`^(\d{1,2})[./-](\d{1,2})[./-](\d{2}|\d{4})$`)
-	reYMD   = regexp.MustCompile(`^(\d{4})[./-](\d{1,2})[./-](\d{1,2})$`)
-	reDM    = regexp.MustCompile(`^(\d{1,2})[./](\d{1,2})$`)
-	reDay   = regexp.MustCompile(`(?i)^(\d{1,2})(°|º|st|nd|rd|th)?$`)
-	reYear  = regexp.MustCompile(`^(20\d{2})$`)
-	reYear2 = regexp.MustCompile(`^'?(\d{2})$`)
+	reDMY   = newPattern(`^(\d{1,2})[./-](\d{1,2})[./-](\d{2}|\d{4})$`)
+	reYMD   = newPattern(`^(\d{4})[./-](\d{1,2})[./-](\d{1,2})$`)
+	reDM    = newPattern(`^(\d{1,2})[./](\d{1,2})$`)
+	reDay   = newPattern(`(?i)^(\d{1,2})(°|º|st|nd|rd|th)?$`)
+	reYear  = newPattern(`^(20\d{2})$`)
+	reYear2 = newPattern(`^'?(\d{2})$`)
 )
 
 // dateAt reads the date that begins at token i. n is how many tokens it

@@ -3,7 +3,6 @@ package submission
 import (
 	"bytes"
 	"mime"
-	"regexp"
 	"strings"
 )
 
@@ -186,7 +185,7 @@ func trimEOL(b []byte) []byte {
 	return bytes.TrimSuffix(b, []byte("\r"))
 }
 
-var looseParam = regexp.MustCompile(`(?i)\b(boundary|charset|name|filename|format|delsp)\s*=\s*("[^"]*"|[^;\s]+)`)
+var looseParam = newPattern(`(?i)\b(boundary|charset|name|filename|format|delsp)\s*=\s*("[^"]*"|[^;\s]+)`)
 
 // parseType reads a Content-Type or Content-Disposition, also one that the
 // standard refuses (an unquoted boundary with "=").

@@ -1,7 +1,6 @@
 package submission
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 )
@@ -38,25 +37,25 @@ var connectors = map[string]bool{":": true, "=": true, "->": true, "=>": true, "
 	":-": true, "::": true, "➔": true, "➡": true, "...": true, "…": true, "|": true}
 
 var (
-	reElided     = regexp.MustCompile(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
-	reMail       = regexp.MustCompile(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
-	reLink       = regexp.MustCompile(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
-	reDate       = regexp.MustCompile(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
-	reNamedDate  = regexp.MustCompile(`^\d{1,2}[./-]([a-z]{3,9})[./-]\d{2,4}$`)
-	reTime       = regexp.MustCompile(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
-	rePhone      = regexp.MustCompile(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
-	reAmount     = regexp.MustCompile(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
-	reFiscal     = regexp.MustCompile(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
-	reIBAN       = regexp.MustCompile(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
-	reVAT        = regexp.MustCompile(`(?i)^it\d{11}$`)
-	reLaw        = regexp.MustCompile(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
-	reOrd        = regexp.MustCompile(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
-	reFile       = regexp.MustCompile(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
-	reGluedArrow = regexp.MustCompile(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
-	reLabel      = regexp.MustCompile(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
-	reMailValue  = regexp.MustCompile(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=])(\S{4,})$`)
-	reError      = regexp.MustCompile(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
-	reMsgID      = regexp.MustCompile(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	reElided     = newPattern(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
+	reMail       = newPattern(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
+	reLink       = newPattern(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
+	reDate       = newPattern(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
+	reNamedDate  = newPattern(`^\d{1,2}[./-]([a-z]{3,9})[./-]\d{2,4}$`)
+	reTime       = newPattern(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
+	rePhone      = newPattern(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
+	reAmount     = newPattern(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
+	reFiscal     = newPattern(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
+	reIBAN       = newPattern(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
+	reVAT        = newPattern(`(?i)^it\d{11}$`)
+	reLaw        = newPattern(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
+	reOrd        = newPattern(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
+	reFile       = newPattern(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
+	reGluedArrow = newPattern(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
+	reLabel      = newPattern(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
+	reMailValue  = newPattern(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=])(\S{4,})$`)
+	reError      = newPattern(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
+	reMsgID      = newPattern(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
 // tokenize cuts a cleaned line into tokens. "Password:abc" is two, "|" and
@@ -273,7 +272,7 @@ func shape(s string) kind {
 
 // recognised: an address, a date, a number of some register, …
 func recognised(s string) bool {
-	for _, re := range []*regexp.Regexp{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError} {
+	for _, re := range []pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError} {
 		if re.MatchString(s) {
 			return true
 		}
@@ -282,7 +281,7 @@ func recognised(s string) bool {
 }
 
 // reMarkedNumber is a number with a word glued on: "n.12", "art.5", "euro50,00", "30%".
-var reMarkedNumber = regexp.MustCompile(`(?i)^(n|nr|num|art|prot|pag|cap|tel|fax|cell|ore|eur|euro|co|p|lett|reg|int|scala|rif)[.:°]*\d[\d.,/-]*$|^\d+[a-z]?/[a-z]$`)
+var reMarkedNumber = newPattern(`(?i)^(n|nr|num|art|prot|pag|cap|tel|fax|cell|ore|eur|euro|co|p|lett|reg|int|scala|rif)[.:°]*\d[\d.,/-]*$|^\d+[a-z]?/[a-z]$`)
 
 // shapeWithMarks classifies letters with punctuation and no digit.
 func shapeWithMarks(s string) kind {

@@ -1,7 +1,6 @@
 package submission
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -98,7 +97,7 @@ func (t *text) findQuotes() {
 
 // reWrote is the introducing line of most programs: "Il giorno … ha scritto:",
 // "On … wrote:". It needs a date or an address.
-var reWrote = regexp.MustCompile(`(?i)(\d{4}|\d{1,2}[:.]\d{2}|@).*\b(ha scritto|hanno scritto|wrote|ha inviato il seguente messaggio)\s*:?\s*$|^(il|on)\b.*\d.*\b(ha scritto|wrote)\s*:?\s*$`)
+var reWrote = newPattern(`(?i)(\d{4}|\d{1,2}[:.]\d{2}|@).*\b(ha scritto|hanno scritto|wrote|ha inviato il seguente messaggio)\s*:?\s*$|^(il|on)\b.*\d.*\b(ha scritto|wrote)\s*:?\s*$`)
 
 // introduces tells whether line i starts a quoted message; wrapped, if the
 // introducing sentence takes the next line, too.
