@@ -174,6 +174,9 @@ func trimEnd(s string, in setting) (string, bool) {
 		return core, true
 	case tail == "!" || tail == "?":
 		// People shout in sentences, not behind "Password:".
+		if tail == "?" && in.more && in.capital {
+			return s, true // "Password: abc123? Mi confermate …"
+		}
 		if in.labelled || in.alone || in.goesOn {
 			return s, false
 		}
