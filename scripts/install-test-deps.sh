@@ -26,6 +26,7 @@ table='
 /usr/bin/fish            fish             test
 /usr/bin/zsh             zsh              test
 /usr/bin/chromium        chromium         test
+/usr/share/fonts/truetype/dejavu fonts-dejavu-core test
 /usr/sbin/nginx          nginx-light      test
 /usr/sbin/debootstrap    debootstrap      package
 /usr/bin/lintian         lintian          package

@@ -55,10 +55,10 @@ func chromium(t *testing.T) context.Context {
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-domain-reliability", true),
 		chromedp.Flag("no-pings", true), chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("lang", "it-IT"))
-	if os.Getuid() == 0 {
-		opts = append(opts, chromedp.NoSandbox) // Chromium's own refuses root
-	}
+		chromedp.Flag("lang", "it-IT"),
+		// Chromium's own sandbox refuses root, and needs what containers lack;
+		// here it sees nothing but the page under test.
+		chromedp.NoSandbox)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(func() { cancel(); stop() })

@@ -22,12 +22,13 @@ import (
 
 // Those of the cast who have something to decide.
 const (
-	gialli  = "gialli@pec.gestore.example"  // two passwords in one letter
-	marroni = "marroni@pec.gestore.example" // writes like an attacker
-	azzurra = "azzurra@pec.gestore.example" // all is well
-	grigi   = "grigi@pec.gestore.example"   // has let the date pass
-	celesti = "celesti@pec.gestore.example" // has sent nothing yet
-	violaPE = "viola@pec.gestore.example"   // no client
+	gialli  = "gialli@pec.gestore.example"     // two passwords in one letter
+	marroni = "marroni@pec.gestore.example"    // writes like an attacker
+	azzurra = "azzurra@pec.gestore.example"    // all is well
+	grigi   = "grigi@pec.gestore.example"      // has let the date pass
+	celesti = "celesti@pec.gestore.example"    // has sent nothing yet
+	strange = "r\u043essi@pec.gestore.example" // not rossi: the second letter is Cyrillic
+	violaPE = "viola@pec.gestore.example"      // no client
 )
 
 // evilSubject is what a browser, a terminal or an eye might take for something
@@ -61,14 +62,15 @@ func pageStudio(t *testing.T) (s *studio, base string) {
 	s.hoursLater(neri, 2)
 	s.run("report", neri, "--refused")
 	s.wantState(neri, "broken", 1.0)
-	s.deliver(photo, two, evil, again(two), again(evil), s.submission(violaPE, 2, "v1oLa-9x"))
+	s.deliver(photo, two, evil, again(two), again(evil), s.submission(violaPE, 2, "v1oLa-9x"),
+		s.submission(strange, 2, "x9x-Tr4p"))
 	r := s.start()
 	t.Cleanup(func() {
 		if !t.Failed() {
 			r.stop()
 		}
 	})
-	s.within(30*time.Second, "six letters to decide", func() bool { return len(s.rows("review", "list", "--json")) == 6 })
+	s.within(30*time.Second, "seven letters to decide", func() bool { return len(s.rows("review", "list", "--json")) == 7 })
 	return s, base
 }
 
@@ -139,7 +141,7 @@ func pageViews(t *testing.T, s *studio, stranger, b *browser) {
 		{"caselle", "/", "Mario Rossi"},
 		{"casella", "/caselle/" + rossi, "Mario Rossi"},
 		{"scadenze", "/scadenze", "Scadenze"},
-		{"da-decidere", "/da-decidere", "Gialli"},
+		{"da-decidere", "/da-decidere", `r\u{43e}ssi@`}, // the stranger, not rossi
 		{"una-lettera", "/da-decidere/" + s.numberOf(gialli), "oppure"},
 		{"una-lettera-ostile", "/da-decidere/" + s.numberOf(marroni), "gnp.exe rosso"},
 		{"messaggi", "/messaggi", rossi},
