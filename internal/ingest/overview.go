@@ -27,7 +27,8 @@ type Overview struct {
 	Issued, RenewOn time.Time // days
 }
 
-// Overview lists the credentials of one mailbox, or of all with "".
+// Overview lists the credentials of one mailbox, or of all with "": those
+// without the next warning, which takes longer than all the rest.
 func (s *Service) Overview(ctx context.Context, mailbox string, now time.Time) ([]Overview, error) {
 	mailbox = strings.ToLower(mailbox)
 	all, err := s.inventory(ctx, mailbox)
@@ -37,11 +38,14 @@ func (s *Service) Overview(ctx context.Context, mailbox string, now time.Time) (
 	if mailbox != "" && len(all) == 0 {
 		return nil, noSuchMailbox(mailbox)
 	}
-	warned, err := s.causes(ctx)
-	if err != nil {
-		return nil, err
+	var warned func(string) bool
+	var runs []time.Time
+	if mailbox != "" {
+		if warned, err = s.causes(ctx); err != nil {
+			return nil, err
+		}
+		runs = s.warningRuns(now)
 	}
-	runs := s.warningRuns(now)
 	rows := make([]Overview, 0, len(all))
 	for _, k := range all {
 		o := Overview{StatusRow: s.statusRow(k, now, runs, warned)}

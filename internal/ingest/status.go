@@ -160,6 +160,9 @@ func (s *Service) statusRow(k known, now time.Time, runs []time.Time, warned fun
 	row.ClaimedUntil = dateOrNull(v.Claimed)
 	left := schedule.DaysLeft(v.Expires, s.today(now))
 	row.DaysLeft = &left
+	if len(runs) == 0 {
+		return row
+	}
 	if at := schedule.NextWarningRun(now, runs, f, warned, s.policy); !at.IsZero() {
 		at = at.UTC()
 		row.NextWarningAt = &at
