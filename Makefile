@@ -3,7 +3,7 @@
 GO ?= go
 GOFLAGS_TEST ?= -timeout 14m
 
-.PHONY: demo build deb test test-all chaos race screenshot check fuzz bench-get fmt cover deps vulncheck
+.PHONY: cluster test-cluster bench-cluster demo build deb test test-all chaos race screenshot check fuzz bench-get fmt cover deps vulncheck
 
 demo: ## run the main job on an embedded example
 	$(GO) run ./cmd/ingest demo
@@ -46,6 +46,15 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 bench-get: ## `ingest get` beside pass and gopass
 	GO=$(GO) ./scripts/bench-get.sh
+
+cluster: build ## three members of etcd and two services on loopback, to try by hand; Ctrl-C ends all
+	$(GO) run ./internal/demo/cluster bin/ingest
+
+test-cluster: deps ## the cluster's long tests: faults for minutes, a full inbox with leaders killed
+	PEC_INGEST_REAL=1 PEC_INGEST_LONG=1 $(GO) test -timeout 60m -v -run 'Cluster|Faults|Term|NoSpace' ./internal/vault/etcdstore ./cmd/ingest
+
+bench-cluster: deps ## the same work on a file and on three members of etcd
+	PEC_INGEST_REAL=1 PEC_INGEST_BENCH=1 $(GO) test -timeout 30m -v -run TestClusterFigures ./cmd/ingest
 
 fmt: ## format the sources
 	gofmt -w cmd internal

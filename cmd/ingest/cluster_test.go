@@ -348,7 +348,7 @@ func (c *crowd) check(mayRepeat int) {
 // they take in a full inbox: the truth comes out, once.
 func TestClusterLeadersKilled(t *testing.T) {
 	t.Parallel()
-	clients, letters, kills, stopped := 60, 40, 2, 14*time.Second
+	clients, letters, kills, stopped := 30, 20, 2, 12*time.Second
 	if os.Getenv("PEC_INGEST_LONG") == "1" {
 		clients, letters, kills, stopped = 1500, 1000, 12, 60*time.Second
 	}
