@@ -371,3 +371,61 @@ func TestChaosLies(t *testing.T) {
 		}
 	}
 }
+
+// TestChaosUnderfoot changes the inbox in the middle of a pass, as people do
+// who read it too, and restarts its server.
+func TestChaosUnderfoot(t *testing.T) {
+	t.Parallel()
+	s := newServerStory(t, 5)
+	expunge := func(inbox, id string) {
+		s.imap.Doveadm("expunge", "-u", inbox, "mailbox", "INBOX", "header", "Message-ID", strings.Trim(id, "<>"))
+	}
+	for _, c := range []struct {
+		name, verb string
+		nth        int
+		do         func(inbox string, extra, filed string)
+		gone       bool // the message that was to be filed away is
+	}{
+		{"a message vanishes between search and header", "UID FETCH", 1, func(inbox, extra, _ string) { expunge(inbox, extra) }, false},
+		{"a message vanishes between header and body", "UID FETCH", 2, func(inbox, extra, _ string) { expunge(inbox, extra) }, false},
+		{"a settled message vanishes before it is moved", "UID MOVE", 1, func(inbox, extra, filed string) { expunge(inbox, extra); expunge(inbox, filed) }, true},
+		{"the server is restarted between header and body", "UID FETCH", 2, func(inbox, extra, _ string) { expunge(inbox, extra); s.imap.Restart() }, false},
+		{"the server is restarted before the move", "UID MOVE", 1, func(inbox, extra, _ string) { expunge(inbox, extra); s.imap.Restart() }, false},
+	} {
+		s.n++
+		before := s.prepare(s.n)
+		inbox := inboxName(s.n)
+		extra := s.letter(neri, 3, "Fattura 121", "In allegato la fattura.\n")
+		s.imap.Deliver(inbox, "INBOX", extra.Bytes(), extra.SentAt)
+		filed := ""
+		for _, m := range s.imap.Messages(inbox, "INBOX") {
+			if bytes.Contains(s.imap.Raw(inbox, "INBOX", m.UID), []byte("Sender: "+bianchi)) || bytes.Contains(s.imap.Raw(inbox, "INBOX", m.UID), []byte("Reply-To: "+bianchi)) {
+				filed = m.MessageID
+			}
+		}
+		seen, done := 0, false
+		var mu sync.Mutex
+		s.front.Set(faultproxy.Script{Command: func(_ int, line string) (string, bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			if strings.HasPrefix(line, c.verb) && !done {
+				if seen++; seen == c.nth {
+					done = true
+					c.do(inbox, idOf(extra), filed)
+				}
+			}
+			return "", false
+		}})
+		s.disturbed(weather{inbox: s.front.Addr(), timeout: 10 * time.Second})
+		s.front.Set(faultproxy.Script{})
+		if !done || filed == "" {
+			t.Errorf("%s: it did not happen (%d, %q)", c.name, seen, filed)
+		}
+		s.recover(s.n, before)
+		want := s.want
+		if c.gone {
+			want.text = strings.Replace(want.text, "  "+filed+" []\n", "", 1)
+		}
+		wantSame(t, c.name, want, s.ending(s.n, before))
+	}
+}

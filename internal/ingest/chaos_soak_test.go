@@ -199,13 +199,14 @@ func (s *soak) seams() {
 func (s *soak) took(m notify.Mail) {
 	s.ids[m.MessageID]++
 	s.mails = append(s.mails, soakMail{m.To, m.Subject, time.Now()})
-	if !strings.HasSuffix(m.To, ".gestore.example") {
-		return
-	}
 	s.letters++
-	s.deliver(pectest.Envelope{Provider: s.provider, Kind: pec.KindAcceptance, Sender: studioUser, Recipients: []string{m.To}, Subject: "Ricevuta",
+	e := pectest.Envelope{Provider: s.provider, Kind: pec.KindAcceptance, Sender: studioUser, Recipients: []string{m.To}, Subject: "Ricevuta",
 		SentAt: time.Now().UTC().Truncate(time.Second), MsgID: "<" + strings.Trim(m.MessageID, "<>") + ">",
-		ID: fmt.Sprintf("opec%d.a@pec.gestore.example", s.letters), OwnID: fmt.Sprintf("opec%d.r@pec.gestore.example", s.letters)})
+		ID: fmt.Sprintf("opec%d.a@pec.gestore.example", s.letters), OwnID: fmt.Sprintf("opec%d.r@pec.gestore.example", s.letters)}
+	if !strings.HasSuffix(m.To, ".gestore.example") {
+		e.Recipients, e.External = nil, []string{m.To} // has ordinary mail
+	}
+	s.deliver(e)
 }
 
 func (s *soak) deliver(e pectest.Envelope) {
