@@ -297,12 +297,16 @@ func TestChaosLinks(t *testing.T) {
 			if len(faults) == 0 {
 				t.Fatal("no faults to try")
 			}
+			faults = append(faults, slowLinks()...)
 			hits := 0
 			for n, f := range faults {
 				before := s.prepare(n + 1)
 				p := faultproxy.Listen(t, l.target(s), f)
 				w := l.through(p.Addr())
 				w.timeout = linkTimeout
+				if f.Kind == faultproxy.Latency {
+					w.timeout = time.Minute
+				}
 				s.disturbed(w)
 				if p.Hit() {
 					hits++
@@ -316,6 +320,19 @@ func TestChaosLinks(t *testing.T) {
 				t.Errorf("only %d of %d faults came", hits, len(faults))
 			}
 		})
+	}
+}
+
+// slowLinks are links on which everything takes long: two seconds for each
+// answer, and one byte a second; in the short form a fraction of that.
+func slowLinks() []faultproxy.Fault {
+	latency, trickle := 60*time.Millisecond, 20*time.Millisecond
+	if chaosLong() {
+		latency, trickle = 2*time.Second, time.Second
+	}
+	return []faultproxy.Fault{
+		{Kind: faultproxy.Latency, Side: faultproxy.Server, Flight: 1, Delay: latency},
+		{Kind: faultproxy.Trickle, Side: faultproxy.Server, Flight: 3, Delay: trickle},
 	}
 }
 

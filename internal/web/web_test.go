@@ -84,6 +84,14 @@ func endpoints() []web.Endpoint {
 // listen opens a socket in a folder that every user may enter.
 func listen(t *testing.T, o web.Options) *fixture {
 	t.Helper()
+	return listenIn(t, o)
+}
+
+// listenFor is listen for a fuzz target.
+func listenFor(f *testing.F) *fixture { return listenIn(f, web.Options{}) }
+
+func listenIn(t testing.TB, o web.Options) *fixture {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "web")
 	if err != nil {
 		t.Fatal(err)

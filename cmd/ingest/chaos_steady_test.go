@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pec-ingest/internal/servertest"
+)
+
+// TestChaosSteady lets the service work for a while, with messages, readers
+// and broken connections all the time: in the end it holds no more
+// descriptors, goroutines and memory than it did after a third of that.
+func TestChaosSteady(t *testing.T) {
+	t.Parallel()
+	lasts := 20 * time.Second
+	if chaosLong() {
+		lasts = 10 * time.Minute
+	}
+	var users []servertest.User
+	mailbox := func(i int) string { return fmt.Sprintf("cliente%d@pec.gestore.example", i) }
+	const clients = 30
+	for i := range clients {
+		users = append(users, userOf(mailbox(i), "Xk7pQ2"))
+	}
+	s := newStudio(t, studioOptions{apart: true, smtp: true, users: users, clients: []string{}})
+	for i := range clients {
+		s.ok("client", "add", mailbox(i))
+	}
+	r := s.start()
+	pid := r.cmd.Process.Pid
+	begun, third := time.Now(), false
+	var memory, files, rounds int
+	for ; time.Since(begun) < lasts; rounds++ {
+		s.deliver(s.submission(mailbox(rounds%clients), 0.01, "Xk7pQ2"),
+			s.letter(mailbox(rounds%clients), 0.01, "Fattura", "In allegato la fattura.\n"))
+		s.run("get", mailbox(rounds%clients))
+		s.ok("status")
+		if rounds%10 == 3 {
+			s.imap.Restart()
+		}
+		if !third && time.Since(begun) > lasts/3 {
+			third, memory, files = true, anonymous(pid), descriptors(t, pid)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	s.within(time.Minute, "watching again", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
+	memoryNow, filesNow := anonymous(pid), descriptors(t, pid)
+	if filesNow > files+5 {
+		t.Errorf("%d descriptors are open, %d after a third of the time", filesNow, files)
+	}
+	if memoryNow > memory+memory/2+8<<10 {
+		t.Errorf("%d MiB, %d MiB after a third of the time", memoryNow>>10, memory>>10)
+	}
+	// The runtime writes every goroutine down when it is asked to quit.
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	<-r.ended
+	goroutines := strings.Count(r.log.String(), "\ngoroutine ")
+	t.Logf("%d rounds in %v: %d goroutines; descriptors %d, then %d; memory %d MiB, then %d MiB", rounds, lasts, goroutines, files, filesNow, memory>>10, memoryNow>>10)
+	if goroutines == 0 || goroutines > 40 {
+		t.Errorf("%d goroutines, want some and 40 at most", goroutines)
+	}
+}
