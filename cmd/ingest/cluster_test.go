@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/pectest"
@@ -395,4 +397,55 @@ func TestClusterLeadersKilled(t *testing.T) {
 		m.signal(syscall.SIGTERM)
 	}
 	c.check(sum)
+}
+
+// The whole story, one message of each kind that takes another way, ends on
+// etcd as it does on a file; and a vault goes from one to the other and back.
+func TestClusterStory(t *testing.T) {
+	t.Parallel()
+	etcd := servertest.StartEtcd(t, servertest.EtcdConfig{})
+	program, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newKillStudio(t, program, time.Now().Truncate(time.Second), 2)
+	want := s.play(0, "PEC_INGEST_STORY=file")
+	if t.Failed() {
+		t.FailNow()
+	}
+	s.write("vault/base.db", string(s.base), 0o600)
+	file := "bbolt://" + filepath.Join(s.vaultDir, "base.db")
+	url := fmt.Sprintf("etcd://%s/story", etcd.Endpoints[0])
+	if out := s.ok("vault", "copy", file, url); !strings.Contains(out, "both are the same") {
+		t.Errorf("vault copy: %s", out)
+	}
+	if r := s.run("vault", "copy", file, url); r.code == exitOK || !strings.Contains(r.stderr, "never overwrites") {
+		t.Errorf("a second copy over the first: %s", r)
+	}
+	s.edit("url = \"bbolt://"+s.vaultDir+"/vault.db\"", "url = \""+url+"\"")
+	got := s.play(1, "PEC_INGEST_STORY=etcd")
+	if diff := cmp.Diff(want.text, got.text); diff != "" {
+		t.Errorf("the story ends otherwise on etcd (-file +etcd):\n%s", diff)
+	}
+	if diff := cmp.Diff(want.logins, got.logins); diff != "" {
+		t.Errorf("other logins on etcd (-file +etcd):\n%s", diff)
+	}
+
+	backup := filepath.Join(t.TempDir(), "backups", "b.db")
+	s.ok("backup", backup)
+	s.ok("rekey")
+	s.ok("audit", "--verify")
+	back := filepath.Join(s.vaultDir, "back.db")
+	s.ok("vault", "copy", url, "bbolt://"+back)
+	s.edit(url, "bbolt://"+back)
+	s.wantGet(rossi, passwords[rossi])
+	s.ok("audit", "--verify")
+
+	// From the backup into an empty prefix.
+	s.edit("bbolt://"+back, url+"-restored")
+	s.ok("restore", backup)
+	s.wantGet(bianchi, passwords[bianchi])
+	if r := s.run("restore", backup); r.code == exitOK {
+		t.Errorf("a restore over a vault: %s", r)
+	}
 }
