@@ -53,7 +53,6 @@ type soak struct {
 	letters  int
 	faults   map[string]int
 	refusals map[string]int // logins refused, by mailbox
-	opened   time.Time
 }
 
 type soakMail struct {
