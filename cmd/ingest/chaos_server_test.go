@@ -352,7 +352,7 @@ var lies = []lie{
 // everything as it would have been.
 func TestChaosLies(t *testing.T) {
 	t.Parallel()
-	chosen := some(lies, 20)
+	chosen := some(lies, 14)
 	s := newServerStory(t, len(chosen))
 	for _, l := range chosen {
 		f := l.make()

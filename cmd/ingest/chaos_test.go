@@ -287,7 +287,7 @@ func TestChaosLinks(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			day := time.Now().Truncate(time.Second)
-			short := map[string]int{"inbox": 16, "probe": 6, "smtp": 8}[l.name]
+			short := map[string]int{"inbox": 10, "probe": 4, "smtp": 5}[l.name]
 			s := newKillStudio(t, "", day, 2000)
 			p := faultproxy.Listen(t, l.target(s), faultproxy.Fault{})
 			w := l.through(p.Addr())
@@ -313,7 +313,11 @@ func TestChaosLinks(t *testing.T) {
 				}
 				p.Stop()
 				s.recover(n+1, before)
-				wantSame(t, fmt.Sprintf("%s: %+v", l.name, f), want, s.ending(n+1, before))
+				got := s.ending(n+1, before)
+				if l.name == "probe" {
+					want.text, got.text = withoutDetour(want.text), withoutDetour(got.text)
+				}
+				wantSame(t, fmt.Sprintf("%s: %+v", l.name, f), want, got)
 			}
 			t.Logf("%d of %d faults came", hits, len(faults))
 			if hits < len(faults)*3/4 {
@@ -321,6 +325,21 @@ func TestChaosLinks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutDetour leaves out by which way a password came to its state: one that
+// could not be tried is kept unverified, and proven or refused by a later
+// login, which is another line in the audit log and, where it is refused, one
+// in the history.
+func withoutDetour(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "audit service probe.") || strings.HasPrefix(line, "audit service credential.") || strings.Contains(line, "ended:refused by the provider") {
+			continue
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 // slowLinks are links on which everything takes long: two seconds for each
