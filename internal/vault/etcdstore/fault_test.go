@@ -113,7 +113,7 @@ func newBooks(t *testing.T, etcd *servertest.Etcd, names ...string) (books []*bo
 		b := &bookkeeper{name: name}
 		var through []string
 		for _, e := range etcd.Endpoints {
-			g := newGate(t, e)
+			g := newGate(t, e, nil)
 			b.gates, through = append(b.gates, g), append(through, g.addr())
 		}
 		b.store = open(t, etcdstore.Config{Endpoints: through, Prefix: p, Member: name, Follow: i%2 == 0})
@@ -184,8 +184,7 @@ func TestFaultsOfTheCluster(t *testing.T) {
 	var cutOff atomic.Value // id of the member that nobody may hear, and that hears nobody
 	cutOff.Store("")
 	etcd := servertest.StartEtcd(t, servertest.EtcdConfig{Members: 3, Peer: func(i int, addr string) string {
-		g := newGate(t, addr)
-		g.refuse = func(from string) bool { return from != "" && from == cutOff.Load() }
+		g := newGate(t, addr, func(from string) bool { return from != "" && from == cutOff.Load() })
 		peers = append(peers, g)
 		return g.addr()
 	}})

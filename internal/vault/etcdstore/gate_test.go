@@ -34,13 +34,13 @@ type gate struct {
 	refuse func(from string) bool
 }
 
-func newGate(tb testing.TB, target string) *gate {
+func newGate(tb testing.TB, target string, refuse func(from string) bool) *gate {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := &gate{l: l, target: target, moved: make(chan struct{}), conns: map[net.Conn]bool{}}
+	g := &gate{l: l, target: target, moved: make(chan struct{}), conns: map[net.Conn]bool{}, refuse: refuse}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
