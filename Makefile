@@ -3,7 +3,7 @@
 GO ?= go
 GOFLAGS_TEST ?= -timeout 14m
 
-.PHONY: cluster test-cluster bench-cluster demo build deb test test-all chaos race screenshot check fuzz bench-get fmt cover deps vulncheck
+.PHONY: cluster test-cluster bench-cluster demo build deb test test-all chaos race screenshot check fuzz bench bench-get fmt cover deps vulncheck
 
 demo: ## run the main job on an embedded example
 	$(GO) run ./cmd/ingest demo
@@ -43,6 +43,9 @@ chaos: deps ## break everything around the program, in the long form (hours); se
 FUZZTIME ?= 60s
 fuzz: ## run each fuzz target for FUZZTIME
 	./scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## all measurements, into docs/performance.md; some 25 minutes on a quiet machine
+	GO=$(GO) ./scripts/bench.sh
 
 bench-get: ## `ingest get` beside pass and gopass
 	GO=$(GO) ./scripts/bench-get.sh

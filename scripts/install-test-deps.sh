@@ -10,7 +10,7 @@ table='
 /usr/sbin/dovecot        dovecot-imapd    test
 /usr/sbin/postfix        postfix          test
 /usr/bin/openssl         openssl          test
-/usr/bin/python3         python3-minimal  bench
+/usr/bin/python3         python3          bench
 /usr/bin/pass            pass             bench
 /usr/bin/gopass          gopass           bench
 /usr/bin/gpg             gnupg            bench

@@ -187,6 +187,7 @@ func running(tb testing.TB, s *ingest.Service) {
 // A poll without news costs the same however much the inbox holds.
 func TestPoll(t *testing.T) {
 	long(t)
+	// The clients are the same few: what is compared is the inbox.
 	type side struct {
 		s     *ingest.Service
 		proxy *proxy
@@ -194,7 +195,7 @@ func TestPoll(t *testing.T) {
 	}
 	var sides []*side
 	for _, n := range []int{500, messages(50_000)} {
-		b := newBox(t, inboxPlan{seed: 3, messages: n, now: time.Now()})
+		b := newBox(t, inboxPlan{seed: 3, messages: n, now: time.Now(), most: 20})
 		b.proxy = startProxy(t, b.imap.Addr())
 		one := &side{s: b.service(b.freshVault(false), slog.DiscardHandler), proxy: b.proxy}
 		running(t, one.s)

@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/servertest"
 )
 
@@ -119,4 +121,26 @@ func (b *box) script() time.Duration {
 		b.tb.Fatalf("script: got %q, want %q", s.stdout, want)
 	}
 	return s.wall
+}
+
+// BenchmarkPass is a first pass in this process, over 1,000 messages: for
+// profiles and benchstat.
+func BenchmarkPass(b *testing.B) {
+	box := newBox(b, inboxPlan{seed: 1, messages: 1_000, now: time.Now()})
+	b.SetBytes(box.bytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		s := box.service(box.freshVault(false), slog.DiscardHandler)
+		b.StartTimer()
+		sum, err := s.Pass(b.Context(), ingest.PassOptions{})
+		b.StopTimer()
+		if err != nil || sum.Accepted != box.plan.clients() {
+			b.Fatalf("%+v, %v", sum, err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
 }

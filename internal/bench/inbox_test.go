@@ -39,10 +39,17 @@ type inboxPlan struct {
 	messages int
 	now      time.Time
 	large    int // messages over 4 MiB among the certified mail
+	most     int // clients at most; 0: as many as the share of submissions makes
 }
 
 // clients is how many mailboxes send the submissions, two each.
-func (p inboxPlan) clients() int { return p.messages * submissionShare / 100 / 2 }
+func (p inboxPlan) clients() int {
+	n := p.messages * submissionShare / 100 / 2
+	if p.most > 0 {
+		n = min(n, p.most)
+	}
+	return n
+}
 
 func clientAddress(i int) string { return fmt.Sprintf("ditta%05d@pec.cliente.example", i) }
 

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"pec-ingest/internal/provider"
@@ -34,6 +35,19 @@ func (s *Service) readRoster(ctx context.Context) (*roster, error) {
 		})
 	})
 	return r, err
+}
+
+// needClients reads the clients before the first message or submission of a
+// pass: a poll without news reads none of them.
+func (p *pass) needClients(ctx context.Context) error {
+	if p.clients != nil {
+		return nil
+	}
+	var err error
+	if p.clients, err = p.readRoster(ctx); err != nil {
+		return fmt.Errorf("reading the clients: %w", err)
+	}
+	return nil
 }
 
 // client finds the client of a mailbox; removed ones are none.

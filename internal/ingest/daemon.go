@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -177,6 +178,9 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 	}
 }
 
+// manySeen is from how many messages on a pass is a long one.
+const manySeen = 200
+
 // daemonPass makes one pass on the daemon's session.
 func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *passRequest) error {
 	d := s.daemon
@@ -194,6 +198,9 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 	}
 	if o.DryRun {
 		return nil
+	}
+	if sum.Seen >= manySeen {
+		debug.FreeOSMemory() // what a long pass used is not needed again soon
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	d.repeats.forget()

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
@@ -58,7 +57,7 @@ type pass struct {
 	now     time.Time
 	sess    *inbox.Session
 	box     inbox.Mailbox
-	clients *roster
+	clients *roster         // see needClients
 	folder  string          // read instead of the inbox; see reread.go
 	from    time.Time       // first day looked at; zero: no limit
 	holes   map[uint32]bool // messages of this scan that could not be read earlier
@@ -111,9 +110,6 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 
 func (p *pass) run(ctx context.Context) error {
 	var err error
-	if p.clients, err = p.readRoster(ctx); err != nil {
-		return fmt.Errorf("reading the clients: %w", err)
-	}
 	if p.sess = p.opts.session; p.sess == nil {
 		if p.sess, err = p.openInbox(ctx, p.opts); err != nil {
 			return err

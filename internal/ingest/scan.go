@@ -56,6 +56,11 @@ func (p *pass) scan(ctx context.Context) error {
 	}
 
 	total := len(uids)
+	if total > 0 {
+		if err := p.needClients(ctx); err != nil {
+			return err
+		}
+	}
 	p.beginProgress(total)
 	for done := 0; done < total; {
 		batch := uids[done:min(done+headerBatch, total)]

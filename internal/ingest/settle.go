@@ -28,6 +28,12 @@ func (p *pass) settle(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading what is to be settled: %w", err)
 	}
+	if len(groups) == 0 {
+		return nil
+	}
+	if err := p.needClients(ctx); err != nil {
+		return err
+	}
 	if p.opts.DryRun {
 		return p.showPlans(ctx, groups)
 	}

@@ -26,7 +26,7 @@ var packages = map[string]string{
 	"dovecot": "dovecot-imapd",
 	"postfix": "postfix",
 	"openssl": "openssl",
-	"python3": "python3-minimal",
+	"python3": "python3",
 	"strace":  "strace",
 	"etcd":    "etcd-server",
 

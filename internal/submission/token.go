@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -62,25 +63,13 @@ var (
 // tabs part table cells.
 func tokenize(line string) []token {
 	var toks []token
+	var pieces [2]string
 	words := 0
 	for ci, cell := range strings.Split(line, "\t") {
-		for fi, f := range strings.Fields(cell) {
-			pieces := []string{f}
-			// After a colon or "is", "id:3kX" is a password.
-			afterColon := len(toks) > 0 && (toks[len(toks)-1].colon || lex().has(toks[len(toks)-1].words, "is"))
-			if label, value, ok := cutLabel(f); ok && !afterColon {
-				pieces = []string{label, value}
-			}
-			if m := mailValue(f); m != nil && !afterColon {
-				pieces = m[1:]
-			}
-			if m := elidedDate(f); m != nil && reDate.MatchString(stripped(m[2])) {
-				pieces = m[1:]
-			}
-			if len(toks) > 0 && !afterColon && colonGlued(toks[len(toks)-1], f) {
-				pieces = []string{f[:1], f[1:]} // "Password :abc"
-			}
-			for pi, p := range pieces {
+		fields := strings.Fields(cell)
+		toks = slices.Grow(toks, len(fields))
+		for fi, f := range fields {
+			for pi, p := range cutPieces(pieces[:0], f, toks) {
 				t := newToken(p)
 				t.cell = ci > 0 && fi == 0 && pi == 0
 				t.where = words
@@ -92,6 +81,34 @@ func tokenize(line string) []token {
 	return toks
 }
 
+// cutPieces parts a word at its label, "Password:abc", or its article, and
+// appends the pieces to none; nearly all words are one. toks is what stands
+// before it on the line.
+func cutPieces(none []string, f string, toks []token) []string {
+	pieces := append(none, f)
+	var last token
+	if len(toks) > 0 {
+		last = toks[len(toks)-1]
+	}
+	// After a colon or "is", "id:3kX" is a password. No label ends otherwise.
+	labels := strings.ContainsAny(f, ":=>→»➜") && !(last.colon || lex().has(last.words, "is"))
+	if labels {
+		if label, value, ok := cutLabel(f); ok {
+			pieces = append(none, label, value)
+		}
+		if m := mailValue(f); m != nil {
+			pieces = append(none, m[1], m[2])
+		}
+	}
+	if date := elidedDate(f); date != nil {
+		pieces = date
+	}
+	if labels && len(toks) > 0 && colonGlued(last, f) {
+		pieces = append(none, f[:1], f[1:]) // "Password :abc"
+	}
+	return pieces
+}
+
 // mailValue parts "rossi@pec.it:abc123".
 func mailValue(f string) []string {
 	if strings.IndexByte(f, '@') < 0 {
@@ -100,13 +117,16 @@ func mailValue(f string) []string {
 	return reMailValue.FindStringSubmatch(f)
 }
 
-// elidedDate parts "all'11/02/2024"; nil for the words that are none, which are
-// nearly all.
+// elidedDate parts "all'11/02/2024"; nil for what is none.
 func elidedDate(f string) []string {
 	if strings.IndexByte(f, '\'') < 0 {
 		return nil
 	}
-	return reElided.FindStringSubmatch(f)
+	m := reElided.FindStringSubmatch(f)
+	if m == nil || !reDate.MatchString(stripped(m[2])) {
+		return nil
+	}
+	return m[1:]
 }
 
 // gluedArrow parts "password->abc".

@@ -151,17 +151,38 @@ func (tx *Tx) AddRefused(r Refused) error {
 	return put(tx, fmt.Sprintf("refused/%s/%06d", r.At.Format(refusedTime), n), r)
 }
 
-// RefusedSince returns the refused messages from t on, oldest first.
+// RefusedSince returns the refused messages from t on, oldest first. The keys
+// hold the time, so that the last days are read without those before.
 func (tx *Tx) RefusedSince(t time.Time) ([]Refused, error) {
 	t = second(t)
 	var recs []Refused
-	err := each(tx, "refused/", func(r Refused) error {
-		if !r.At.Before(t) {
-			recs = append(recs, r)
+	for _, prefix := range refusedPrefixes(t) {
+		err := each(tx, prefix, func(r Refused) error {
+			if !r.At.Before(t) {
+				recs = append(recs, r)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return recs, err
+	}
+	return recs, nil
+}
+
+// refusedPrefixes are the beginnings of all keys of t's day and later ones, in
+// order: the day itself, then each date that has a higher digit in one place
+// and the same ones before it, from the last place to the first. Nothing is
+// left out: a clock may have been wrong.
+func refusedPrefixes(t time.Time) []string {
+	day := t.UTC().Format("20060102")
+	list := []string{"refused/" + day}
+	for place := len(day) - 1; place >= 0; place-- {
+		for digit := day[place] + 1; digit <= '9'; digit++ {
+			list = append(list, "refused/"+day[:place]+string(digit))
+		}
+	}
+	return list
 }
 
 // AddReview stores r under the next free number, which it returns.
