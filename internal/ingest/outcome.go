@@ -79,7 +79,7 @@ func (p *pass) accept(ctx context.Context, sub vault.Submission, epoch []vault.S
 		s.Version = v.N
 		return p.putSettled(tx, s, outcome)
 	}
-	return p.commitWith(ctx, sub.Mailbox, commit, func() {
+	return p.commitWith(ctx, sub.Mailbox, 18+5*len(epoch), commit, func() {
 		killPoint("after-outcome")
 		for _, e := range epoch {
 			p.tell(e, OutcomeSuperseded, "", "")
@@ -114,7 +114,7 @@ func (p *pass) supersede(ctx context.Context, subs []vault.Submission) error {
 			}
 			return nil
 		}
-		err := p.commitWith(ctx, part[0].Mailbox, commit, func() {
+		err := p.commitWith(ctx, part[0].Mailbox, 6+5*len(part), commit, func() {
 			for _, sub := range part {
 				p.tell(sub, OutcomeSuperseded, "", "")
 			}

@@ -15,20 +15,19 @@ import (
 // pendingCommit is a SECOND COMMIT that waits for others.
 type pendingCommit struct {
 	mailbox string
+	keys    int // that it touches, about
 	commit  func(tx *vault.Tx) error
 	done    func() // told once it is committed
 }
 
 const (
-	// maxPending is how many wait at most.
-	maxPending = 16
-	// One of them touches fewer keys, and writes fewer bytes, than these.
-	pendingKeys  = 48
-	pendingBytes = 256 << 10
+	maxPending   = 48        // that wait at most
+	pendingBytes = 256 << 10 // one of them writes fewer
 )
 
-// commitWith commits now, or with others soon.
-func (p *pass) commitWith(ctx context.Context, mailbox string, commit func(tx *vault.Tx) error, done func()) error {
+// commitWith commits now, or with others soon. keys is how many it touches,
+// about; a transaction that gets too large by it is made again without it.
+func (p *pass) commitWith(ctx context.Context, mailbox string, keys int, commit func(tx *vault.Tx) error, done func()) error {
 	if p.cfg.Probe.Enabled {
 		if err := p.vault.Update(ctx, commit); err != nil {
 			return err
@@ -36,7 +35,7 @@ func (p *pass) commitWith(ctx context.Context, mailbox string, commit func(tx *v
 		done()
 		return nil
 	}
-	p.pending = append(p.pending, pendingCommit{mailbox, commit, done})
+	p.pending = append(p.pending, pendingCommit{mailbox, keys, commit, done})
 	if len(p.pending) < maxPending {
 		return nil
 	}
@@ -63,7 +62,7 @@ func (p *pass) commitPending(ctx context.Context) error {
 		n := 0
 		err := p.vault.Update(ctx, func(tx *vault.Tx) error {
 			for n = 0; n < min(most, len(p.pending)); n++ {
-				if keys, bytes := tx.Room(); n > 0 && (keys < pendingKeys || bytes < pendingBytes) {
+				if keys, bytes := tx.Room(); n > 0 && (keys < p.pending[n].keys || bytes < pendingBytes) {
 					return nil
 				}
 				if err := p.pending[n].commit(tx); err != nil {

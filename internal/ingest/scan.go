@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	headerBatch = 500 // messages whose headers are asked for at once
 	commitBatch = 15  // messages known by their header a transaction
 	commitKeys  = 110 // keys that a transaction of judged messages is filled up to, of 128
+
+	cursorEvery = 2 * time.Second // the cursor moves in a long scan
 
 	holeTries = 6 // how often an unreadable message is asked for again
 )
@@ -62,16 +65,25 @@ func (p *pass) scan(ctx context.Context) error {
 		}
 	}
 	p.beginProgress(total)
+	moved := time.Now()
 	for done := 0; done < total; {
 		batch := uids[done:min(done+headerBatch, total)]
 		if err := p.scanBatch(ctx, batch); err != nil {
+			if done > 0 { // what was done before it is not looked at again
+				if cerr := p.moveCursor(context.WithoutCancel(ctx), cur); cerr != nil {
+					err = errors.Join(err, cerr)
+				}
+			}
 			return err
 		}
 		done += len(batch)
 		p.step(done)
 		cur.NextUID = max(cur.NextUID, batch[len(batch)-1]+1)
-		if err := p.moveCursor(ctx, cur); err != nil {
-			return err
+		if now := time.Now(); done == total || now.Sub(moved) >= cursorEvery {
+			moved = now
+			if err := p.moveCursor(ctx, cur); err != nil {
+				return err
+			}
 		}
 	}
 	if total == 0 {
