@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,5 +118,5 @@ func atMost(t *testing.T, what string, got, most int) {
 	if got > most {
 		t.Errorf("%s: got %d, want at most %d", what, got, most)
 	}
-	t.Log(fmt.Sprintf("%s: %d of %d", what, got, most))
+	t.Logf("%s: %d of %d", what, got, most)
 }

@@ -104,7 +104,7 @@ func (l *life) login(_ context.Context, _ probe.Target, login string, password s
 	}
 	delete(o.letters, p)
 	if !o.accepts[p] {
-		day := login + time.Now().In(roma()).Format(time.DateOnly)
+		day := refusalDay(login)
 		if l.refusals[day]++; l.refusals[day] > ingest.MaxRefusals {
 			l.wrong("%d refused logins to %s in a day", l.refusals[day], login)
 		}
@@ -123,6 +123,25 @@ func (l *life) login(_ context.Context, _ probe.Target, login string, password s
 		}
 	}
 	return probe.Result{Outcome: probe.Accepted, Sent: true}
+}
+
+// refusalDay is the mailbox and the day that refusals are counted by.
+func refusalDay(mailbox string) string {
+	return mailbox + time.Now().In(roma()).Format(time.DateOnly)
+}
+
+// untried notes that a letter's password waits, since the mailbox has had its
+// refusals of the day.
+func (l *life) untried(mailbox string) {
+	o := l.boxes[mailbox]
+	if l.refusals[refusalDay(mailbox)] < ingest.MaxRefusals {
+		return
+	}
+	for i, p := range o.known {
+		if o.letters[p] && i > o.newest {
+			o.pending = p // the last of them stays
+		}
+	}
 }
 
 func roma() *time.Location {
@@ -200,10 +219,12 @@ func (l *life) step(s lifeStep) {
 	case "letter", "letter refused":
 		l.letter(mailbox, l.fresh(o, s.do == "letter"), time.Minute/2)
 		l.once()
+		l.untried(mailbox)
 	case "two letters":
 		l.letter(mailbox, l.fresh(o, true), time.Minute/2)
 		l.letter(mailbox, l.fresh(o, s.arg%2 == 0), time.Minute/4)
 		l.once()
+		l.untried(mailbox)
 	case "owner changes": // and tells nobody yet
 		clear(o.accepts)
 	case "owner goes back":
