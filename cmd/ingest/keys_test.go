@@ -298,11 +298,21 @@ func TestNotDumpable(t *testing.T) {
 	// A service that takes every call and never answers holds each command.
 	socket := filepath.Join(dir, "s")
 	listener := silent(t, socket)
-	config := fmt.Sprintf("[inbox]\nhost = \"127.0.0.1\"\nusername = \"a@pec.example\"\n[web]\nlisten = \"\"\nsocket = %q\n", socket)
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // and a sign-in server that says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	config := fmt.Sprintf("[inbox]\nhost = \"127.0.0.1\"\nusername = \"a@pec.example\"\n[web]\nlisten = \"\"\nsocket = %q\n"+
+		"[[oauth]]\nid = \"x\"\nclient_id = \"c\"\ndevice_url = \"https://%s/d\"\ntoken_url = \"https://%s/t\"\n", socket, mute.Addr(), mute.Addr())
 	if err := errors.Join(os.WriteFile(own, b, 0o755), os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
+	kept := filepath.Join(dir, "kept") // where backups may be written
+	if err := errors.Join(os.Mkdir(kept, 0o700), os.Chown(kept, int(uid), -1)); err != nil {
+		t.Fatal(err)
+	}
 
 	sleeper := exec.Command("sleep", "60")
 	sleeper.SysProcAttr = attr
@@ -314,7 +324,7 @@ func TestNotDumpable(t *testing.T) {
 		t.Skipf("went without this proof: another process of user %d shows owner %d, %v", uid, owner, err)
 	}
 	for _, args := range []string{"get a@b.example", "get a@b.example --wait", "set a@b.example", "set --inbox", "otp get a@b.example", "otp add a@b.example",
-		"review show 1 --reveal", "review approve 1", "use a@b.example 1", "rekey", "backup copy.db", "once", "check", "status", "client export a@b.example", "read --reveal -", "login x"} {
+		"review show 1 --reveal", "review approve 1", "use a@b.example 1", "rekey", "backup kept/copy.db", "once", "check", "status", "client export a@b.example", "read --reveal -", "login x"} {
 		cmd := exec.Command(own, append([]string{"--config", filepath.Join(dir, "config.toml")}, strings.Fields(args)...)...)
 		stdin, err := cmd.StdinPipe() // stays open: what reads it waits
 		if err != nil {

@@ -248,15 +248,8 @@ func TestFaultsOfTheCluster(t *testing.T) {
 		t.Log("member 2 is lost, and another takes its place")
 		id = memberID(t, admin, etcd, 2)
 		etcd.Kill(2)
-		_, err = admin.MemberRemove(ctx, id)
-		must(t, err)
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-			_, err = admin.MemberAdd(ctx, []string{"http://" + etcd.Peers[2]})
-			if err == nil { // it wants to have seen the others well for a while
-				break
-			}
-		}
-		must(t, err)
+		must(t, whenHealthy(func() error { _, err := admin.MemberRemove(ctx, id); return err }))
+		must(t, whenHealthy(func() error { _, err := admin.MemberAdd(ctx, []string{"http://" + etcd.Peers[2]}); return err }))
 		etcd.Replace(2)
 		must(t, etcd.Await(2))
 	}
@@ -266,6 +259,17 @@ func TestFaultsOfTheCluster(t *testing.T) {
 	for _, b := range books { // each sees what is there, its copy too
 		balance(t, b.store, books)
 	}
+}
+
+// whenHealthy repeats a change of the members: etcd refuses one until those
+// that stay have seen each other well for some seconds.
+func whenHealthy(change func() error) (err error) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if err = change(); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func must(t *testing.T, err error) {
