@@ -128,6 +128,9 @@ var (
 	afterTime  = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
+// anyTime bounds nothing that a date of four digits can say.
+var anyTime = validity{time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC)}
+
 // undated is a copy that is valid at any time.
 func undated(c *x509.Certificate) *x509.Certificate {
 	d := *c
@@ -164,7 +167,7 @@ func (t *Trust) findChains(id *identity, carried []*x509.Certificate) {
 		// Nobody vouches for revocation lists here, so name and number are
 		// enough.
 		id.anchor = true
-		id.chains = append(id.chains, validity{beforeTime, afterTime})
+		id.chains = append(id.chains, anyTime)
 		for _, crl := range t.crls {
 			if bytes.Equal(crl.RawIssuer, leaf.RawIssuer) && lists(crl, leaf.SerialNumber) {
 				id.revoked = true
@@ -199,7 +202,7 @@ func (t *Trust) findChains(id *identity, carried []*x509.Certificate) {
 		if !mayIssueForMail(middle) || !t.allowed(sha256.Sum256(root.RawSubjectPublicKeyInfo), leaf, len(middle)) {
 			continue
 		}
-		v := validity{beforeTime, afterTime}
+		v := anyTime
 		for _, c := range middle {
 			d := dates[string(c.Raw)]
 			if d.from.After(v.from) {
@@ -311,22 +314,23 @@ func lists(crl *x509.RevocationList, serial *big.Int) bool {
 	return false
 }
 
-// trustedAt tells whether a way to an anchor holds at that time; the zero time
-// asks only whether there is one.
-func (id *identity) trustedAt(at time.Time) bool {
+// trustedAt tells whether a way to an anchor holds at that time; nil asks only
+// whether there is one. No time is nil and not the zero time, which a message
+// can name.
+func (id *identity) trustedAt(at *time.Time) bool {
 	for _, v := range id.chains {
-		if at.IsZero() || !at.Before(v.from) && !at.After(v.to) {
+		if at == nil || !at.Before(v.from) && !at.After(v.to) {
 			return true
 		}
 	}
 	return false
 }
 
-// validAt checks what the signer's certificate says of itself. The zero time
-// leaves the dates out.
+// validAt checks what the signer's certificate says of itself; without a
+// time it leaves the dates out.
 //
 // Source: RFC 6109 §5.5.2 (profile); RFC 8550 §4.4 (key usage, EKU).
-func (id *identity) validAt(at time.Time) *refusal {
+func (id *identity) validAt(at *time.Time) *refusal {
 	c := id.leaf
 	if c.IsCA && !id.anchor { // RFC 6109 §5.5.2: no basic constraints
 		return refuse(ReasonSignerNotValid, "certificate is that of a CA")
@@ -346,10 +350,10 @@ func (id *identity) validAt(at time.Time) *refusal {
 	if id.revoked {
 		return refuse(ReasonSignerNotValid, "certificate is revoked")
 	}
-	if !at.IsZero() && at.Before(c.NotBefore) {
+	if at != nil && at.Before(c.NotBefore) {
 		return refuse(ReasonSignerNotValid, "certificate was not yet valid")
 	}
-	if !at.IsZero() && at.After(c.NotAfter) {
+	if at != nil && at.After(c.NotAfter) {
 		return refuse(ReasonSignerNotValid, "certificate had expired")
 	}
 	return nil

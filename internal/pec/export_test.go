@@ -69,10 +69,10 @@ func (t *Trust) ChainOf(cms []byte, at time.Time) (trusted bool, validity *Reaso
 	if id.leaf == nil {
 		return false, nil
 	}
-	if r := id.validAt(at); r != nil {
-		return id.trustedAt(at), &r.reason
+	if r := id.validAt(&at); r != nil {
+		return id.trustedAt(&at), &r.reason
 	}
-	return id.trustedAt(at), nil
+	return id.trustedAt(&at), nil
 }
 
 // Restricted is a Trust in one pin for a list of signing domains, made as the

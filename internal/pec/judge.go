@@ -199,7 +199,7 @@ func (e *examination) verifyCMS(raw, content []byte) *refusal {
 	if s.weak() {
 		e.judgement.Weak = append(e.judgement.Weak, WeakSHA1)
 	}
-	if !e.identity.trustedAt(time.Time{}) {
+	if !e.identity.trustedAt(nil) {
 		return refuse(ReasonUntrustedSigner, "no chain to a trust anchor")
 	}
 	return nil
@@ -209,12 +209,12 @@ func (e *examination) verifyCMS(raw, content []byte) *refusal {
 func (e *examination) checkSigner() *refusal {
 	// RFC 6109 §7: valid when it signed. An envelope without readable data
 	// has no such time and is refused for that, further on.
-	at := time.Time{}
+	var at *time.Time
 	switch {
 	case e.inside.daticert != nil:
-		at = e.inside.daticert.sentAt
-	case e.judgement.Kind != KindEnvelope:
-		at = e.options.ReceivedAt
+		at = &e.inside.daticert.sentAt
+	case e.judgement.Kind != KindEnvelope && !e.options.ReceivedAt.IsZero():
+		at = &e.options.ReceivedAt
 	}
 	if !e.identity.trustedAt(at) {
 		return refuse(ReasonUntrustedSigner, "the chain was not valid at that time")

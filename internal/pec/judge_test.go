@@ -1,6 +1,7 @@
 package pec_test
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -44,3 +45,31 @@ func TestStylesCertified(t *testing.T) {
 		})
 	}
 }
+
+// Each time that certification data can name is held against the signer's
+// dates, also those that Go or a chain's check could take for no time at all.
+func TestEveryTimeIsHeldAgainstTheSigner(t *testing.T) {
+	trust := testTrust(t)
+	for _, when := range []struct{ zone, day, hour string }{
+		{"+0000", "01/01/0001", "00:00:00"}, // Go's zero time
+		{"+0100", "01/01/0001", "00:00:00"}, // a year 0
+		{"+0100", "31/12/1899", "12:00:00"},
+		{"+0000", "01/01/1970", "00:00:00"},
+		{"+0000", "01/01/2300", "00:00:00"},
+		{"-1200", "31/12/9999", "23:59:59"},
+	} {
+		t.Run(when.day+when.zone, func(t *testing.T) {
+			e := testEnvelope()
+			e.Daticert = func(xml string) string {
+				return dataElement.ReplaceAllString(xml,
+					`<data zona="`+when.zone+`"><giorno>`+when.day+`</giorno><ora>`+when.hour+`</ora></data>`)
+			}
+			j := pec.Judge(e.Bytes(), pec.Options{Trust: trust, ReceivedAt: testTime})
+			if j.Reason != pec.ReasonSignerNotValid {
+				t.Errorf("got %q (%v), want signer-not-valid", j.Reason, j.Err)
+			}
+		})
+	}
+}
+
+var dataElement = regexp.MustCompile(`(?s)<data .*</data>`)
