@@ -72,23 +72,7 @@ func TestBackupOfALargeVault(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// The most that it has had, looked at until it ends. (Its rusage begins
-	// with that of the process it was started by.)
-	most := make(chan int)
-	go func() {
-		last := 0
-		for {
-			now, err := memory(cmd.Process.Pid, "VmHWM:")
-			if err != nil {
-				most <- last
-				return
-			}
-			last = now
-			time.Sleep(5 * time.Millisecond)
-		}
-	}()
-	err = cmd.Wait()
-	used := <-most
+	used, err := waitPeak(cmd)
 	if err != nil || !strings.Contains(out.String(), "checked") {
 		t.Fatalf("backup: got %v\n%s", err, out.String())
 	}
@@ -107,6 +91,27 @@ func TestBackupOfALargeVault(t *testing.T) {
 	if err != nil || after-before > 32<<20 {
 		t.Errorf("memory of the service: grew by %d MiB, %v, want 32 at most", (after-before)>>20, err)
 	}
+}
+
+// waitPeak waits for a command that was started, and tells the most memory in
+// bytes that it had, looked at until it ends. (Its rusage begins with that of
+// the process it was started by.)
+func waitPeak(cmd *exec.Cmd) (most int, err error) {
+	peak := make(chan int)
+	go func() {
+		last := 0
+		for {
+			now, err := memory(cmd.Process.Pid, "VmHWM:")
+			if err != nil {
+				peak <- last
+				return
+			}
+			last = now
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	err = cmd.Wait()
+	return <-peak, err
 }
 
 // memory reads one line of a process's status, in bytes.

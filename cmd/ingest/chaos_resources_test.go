@@ -121,7 +121,7 @@ func TestChaosDescriptors(t *testing.T) {
 	limit(used) // not one more: no socket call, no probe, no mail
 	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
 	s.within(20*time.Second, "the message judged", func() bool { return strings.Contains(r.log.String(), "mailbox="+bianchi) })
-	s.imap.Kick(studioPEC) // nor can it sign in again
+	s.imap.Kick(studioPEC) // nor can it sign in again; it may have lost its session already
 	s.within(20*time.Second, "the trouble in the log", func() bool { return strings.Contains(r.log.String(), "event=inbox.unreachable") })
 	limit(4096)
 	s.within(60*time.Second, "bianchi stored after descriptors are free again", func() bool {

@@ -50,9 +50,9 @@ func newDesk(t *testing.T, password string) *desk {
 // buildProgram builds ingest as it is installed.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ingest")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+	path, err := buildOnce()
+	if err != nil {
+		t.Fatalf("building: %v", err)
 	}
 	return path
 }

@@ -257,7 +257,11 @@ func (s *Service) failed(ctx context.Context, err error) {
 	})
 	var e *Error
 	if said := errors.As(err, &e) && e.logged; err != nil && !said && s.daemon.repeats.first("pass "+err.Error(), now) {
-		s.log.Warn("no pass", "event", "pass.failed", "err", err, "hint", HintOf(err))
+		hint := HintOf(err)
+		if hint == "" {
+			hint = "it is tried again by itself; `ingest status` shows whether it lasts"
+		}
+		s.log.Warn("no pass", "event", "pass.failed", "err", err, "hint", hint)
 	}
 	if now.Sub(since) >= outageAlert {
 		s.Alert(ctx, Event{Event: "inbox.outage", At: now, Mailbox: s.cfg.Inbox.Username,

@@ -57,19 +57,20 @@ func ClassOf(err error) Class {
 	return Failed
 }
 
-// HintOf is the hint of the first Error in err's chain that has one.
+// HintOf is the hint of the first Error in err's chain that has one, else what
+// to do where the system is in the way.
 func HintOf(err error) string {
-	for err != nil {
+	for inner := err; inner != nil; {
 		var e *Error
-		if !errors.As(err, &e) {
-			return ""
+		if !errors.As(inner, &e) {
+			break
 		}
 		if e.Hint != "" {
 			return e.Hint
 		}
-		err = e.Err
+		inner = e.Err
 	}
-	return ""
+	return systemHint(err)
 }
 
 // Code names a failure for those who say it in other words than Msg does.

@@ -44,7 +44,7 @@ type owned struct {
 	pending string          // one that could not be tried yet
 	newest  int             // the last of known that was accepted as a new one
 	letters map[string]bool // came by letter, and wait to be tried
-	done    map[string]bool
+	done    map[int]bool    // the versions that were entered by hand where they belong
 }
 
 // want is what `get` must give; "" = an error of that class.
@@ -252,14 +252,18 @@ func (l *life) step(s lifeStep) {
 		}
 		o.listed, o.current, o.broken, o.pending = false, "", false, ""
 		clear(o.letters)
+		clear(o.done)
 	case "add":
 		l.add(mailbox)
 	case "used":
 		if p, _ := o.want(); p != "" {
-			if _, err := l.service.PlaceDone(ctx, "test", mailbox, "", "Nuvola", time.Now()); err != nil {
+			rows, err := l.service.PlaceDone(ctx, "test", mailbox, "", "Nuvola", time.Now())
+			if err != nil {
 				l.wrong("used: %v", err)
 			}
-			o.done[p] = true
+			for _, row := range rows {
+				o.done[row.Version] = true
+			}
 		}
 	case "rekey":
 		l.rekey(s.arg%2 == 0)
@@ -425,8 +429,8 @@ func (l *life) check() {
 			l.wrong("used: %v", err)
 		}
 		for _, row := range places {
-			if want != "" && row.Open == o.done[want] {
-				l.wrong("place of %s, version %d: open = %v", mailbox, row.Version, row.Open)
+			if want != "" && (row.Version != p.Version || row.Open == o.done[row.Version]) {
+				l.wrong("place of %s, version %d of %d: open = %v", mailbox, row.Version, p.Version, row.Open)
 			}
 		}
 	}
@@ -514,7 +518,7 @@ func runLife(t *testing.T, provider *pectest.Provider, steps []lifeStep) string 
 	l := &life{bubble: openBubble(t, dir), provider: provider, boxes: map[string]*owned{}, offered: map[string]bool{}, refusals: map[string]int{}}
 	l.service.Login = l.login
 	for _, m := range lifeMailboxes {
-		l.boxes[m] = &owned{accepts: map[string]bool{}, letters: map[string]bool{}, done: map[string]bool{}}
+		l.boxes[m] = &owned{accepts: map[string]bool{}, letters: map[string]bool{}, done: map[int]bool{}}
 		l.add(m)
 	}
 	for _, s := range steps {

@@ -116,7 +116,7 @@ func openingError(cfg *config.Config, err error) error {
 		e.Msg = fmt.Sprintf("opening vault %q", cfg.Vault.URL)
 	}
 	if e.Hint == "" {
-		e.Hint = diskHint(err)
+		e.Hint = systemHint(err)
 	}
 	if errors.Is(err, vault.ErrDamaged) {
 		e.Hint = damagedHint(cfg)
@@ -124,8 +124,8 @@ func openingError(cfg *config.Config, err error) error {
 	return e
 }
 
-// diskHint says what to do where the system, and not the file, is in the way.
-func diskHint(err error) string {
+// systemHint says what to do where the system, and not the file, is in the way.
+func systemHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only, often after an error of the disk: look into the kernel's log, mend it, mount it again"
