@@ -42,16 +42,7 @@ func (s *Service) Get(ctx context.Context, reader, mailbox, login string, now ti
 		return Password{}, (&Error{Class: NeedsPerson, Msg: "the password of " + mailbox + " is refused by its provider"}).
 			hint("the client has been asked for a new one; `ingest history %s` shows what happened", mailbox)
 	}
-	v := k.version
-	if v.State == VersionUnverified && k.cred.Proven > 0 {
-		proven, err := s.version(ctx, mailbox, k.cred.Login, k.cred.Proven)
-		if err != nil {
-			return Password{}, err
-		}
-		if proven.State != VersionRefused { // broken since: it would lock the mailbox
-			v = proven
-		}
-	}
+	v := handedOut(k)
 	password, err := s.unseal(v)
 	if err != nil {
 		return Password{}, err

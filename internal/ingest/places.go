@@ -26,15 +26,17 @@ type PlaceRow struct {
 	Open    bool    `json:"open"`    // nobody has confirmed yet that it is there
 }
 
-// handedOut is the version of a credential that programs get; 0 when none is.
-func handedOut(k known) int {
-	if k.cred.Current > 0 && k.cred.Refused {
-		return 0
+// handedOut is the version of a credential that programs get: the current one,
+// or while that could not be tried, the last proven one, unless its provider
+// refuses it now; zero when there is none, or none that may be tried.
+func handedOut(k known) vault.Version {
+	switch {
+	case k.cred.Refused:
+		return vault.Version{}
+	case k.version.State == VersionUnverified && k.proven.N > 0 && k.proven.State != VersionRefused:
+		return k.proven // trying a refused one again would lock the mailbox
 	}
-	if k.version.State == VersionUnverified && k.cred.Proven > 0 {
-		return k.cred.Proven
-	}
-	return k.cred.Current
+	return k.version
 }
 
 func usedCause(mailbox, login string, version int, place string) string {
@@ -57,7 +59,7 @@ func (s *Service) Places(ctx context.Context, mailbox string) ([]PlaceRow, error
 	err = s.vault.View(ctx, func(tx *vault.Tx) error {
 		rows = rows[:0]
 		for _, k := range all {
-			n := handedOut(k)
+			n := handedOut(k).N
 			if n == 0 {
 				continue
 			}
@@ -160,7 +162,7 @@ func (s *Service) Touch(ctx context.Context) error {
 	}
 	want := map[string]string{}
 	for _, k := range all {
-		if n := handedOut(k); n > 0 {
+		if n := handedOut(k).N; n > 0 {
 			want[k.client.Mailbox] += fmt.Sprintf("%s %d\n", safetext.Line(k.cred.Login), n)
 		}
 	}

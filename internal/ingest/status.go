@@ -39,6 +39,7 @@ type known struct {
 	client  vault.Client
 	cred    vault.Credential
 	version vault.Version // the current one; zero when there is none
+	proven  vault.Version // the last proven one, while the current one could not be tried
 }
 
 // Status lists the credentials of one mailbox, or of all with "". A listed
@@ -88,6 +89,11 @@ func (s *Service) inventory(ctx context.Context, mailbox string) (all []known, e
 				k := known{client: c, cred: cred}
 				if cred.Current > 0 {
 					if k.version, _, err = tx.Version(cred.Mailbox, cred.Login, cred.Current); err != nil {
+						return err
+					}
+				}
+				if k.version.State == VersionUnverified && cred.Proven > 0 {
+					if k.proven, _, err = tx.Version(cred.Mailbox, cred.Login, cred.Proven); err != nil {
 						return err
 					}
 				}
