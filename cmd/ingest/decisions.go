@@ -34,9 +34,9 @@ func (c *reviewListCmd) Run(ctx context.Context, env *environment) error {
 		if c.JSON {
 			return printJSON(env.stdout, rows)
 		}
-		t := newTable(env.stdout, "N", "MAILBOX", "REASON", "SINCE", "DECIDED")
+		t := newTable(env.stdout, "N", "MAILBOX", "REASON", "LETTERS", "SINCE", "DECIDED")
 		for _, r := range rows {
-			t.row(r.N, r.Mailbox, r.Reason, r.OpenedAt, r.Decision)
+			t.row(r.N, r.Mailbox, r.Reason, r.Letters, r.OpenedAt, r.Decision)
 		}
 		return t.flush()
 	})
@@ -58,8 +58,8 @@ func (c *reviewShowCmd) Run(ctx context.Context, env *environment) error {
 			return printJSON(env.stdout, item)
 		}
 		w := env.stdout
-		fmt.Fprintf(w, "item %d   %s   %s\nsent     %s\nreason   %s\nsubject  %s\nexpires  %s\nnotes    %s\n", item.N, item.Mailbox,
-			cell(item.Client), cell(item.SentAt), item.Reason, cell(item.Subject), cell(item.Expires), cell(strings.Join(item.Notes, ", ")))
+		fmt.Fprintf(w, "item %d   %s   %s\nsent     %s\nreason   %s%s\nsubject  %s\nexpires  %s\nnotes    %s\n", item.N, item.Mailbox,
+			cell(item.Client), cell(item.SentAt), item.Reason, lettersOf(item.ReviewRow), cell(item.Subject), cell(item.Expires), cell(strings.Join(item.Notes, ", ")))
 		for _, cand := range item.Candidates {
 			mark := ""
 			if cand.Refused {
@@ -77,6 +77,14 @@ func (c *reviewShowCmd) Run(ctx context.Context, env *environment) error {
 		fmt.Fprintf(w, "\n%s\n\n", item.Letter)
 		return c.next(env, item)
 	})
+}
+
+// lettersOf says where an item stands for many letters.
+func lettersOf(r ingest.ReviewRow) string {
+	if r.Letters == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d letters, all of them in the inbox)", r.Letters)
 }
 
 // next says what a person can type now.

@@ -11,7 +11,7 @@ import (
 // The page's review queue and outbox, over the service.
 
 func pageReview(r ingest.ReviewRow, client string) page.Review {
-	return page.Review{N: r.N, Mailbox: r.Mailbox, Login: or(r.Login), Client: client, Reason: r.Reason, Opened: r.OpenedAt,
+	return page.Review{N: r.N, Mailbox: r.Mailbox, Login: or(r.Login), Client: client, Reason: r.Reason, Letters: r.Letters, Opened: r.OpenedAt,
 		Decided: or(r.DecidedAt), DecidedBy: or(r.DecidedBy), Decision: or(r.Decision)}
 }
 

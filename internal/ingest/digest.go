@@ -92,16 +92,19 @@ func (s *Service) digest(ctx context.Context, all []known, now time.Time) (notif
 
 // digestLists adds what waits, what was refused and what was not delivered.
 func (s *Service) digestLists(ctx context.Context, d *notify.Digest, last, now time.Time) error {
-	return s.vault.View(ctx, func(tx *vault.Tx) error {
+	err := s.vault.View(ctx, func(tx *vault.Tx) error {
 		d.Review, d.Refused, d.Left, d.Undelivered, d.Notes = nil, nil, nil, nil, nil
+		var open []vault.Review
 		if err := tx.Reviews(func(r vault.Review) error {
 			if r.DecidedAt.IsZero() {
-				d.Review = append(d.Review, s.reviewLine(r, now))
+				r.Letter = nil
+				open = append(open, r)
 			}
 			return nil
 		}); err != nil {
 			return err
 		}
+		d.Review = s.reviewLines(open, now)
 		refused, err := tx.RefusedSince(last)
 		if err != nil {
 			return err
@@ -128,4 +131,8 @@ func (s *Service) digestLists(ctx context.Context, d *notify.Digest, last, now t
 			return nil
 		})
 	})
+	for _, list := range []*[]string{&d.Review, &d.Refused, &d.Left, &d.Undelivered, &d.Notes} {
+		*list = shortened(*list)
+	}
+	return err
 }

@@ -28,6 +28,28 @@ var reviewWords = map[string]string{
 	ReviewStrangeAddress: "l'indirizzo del mittente è insolito",
 }
 
+// reviewLines are the open decisions; more than a few of one mailbox, for one
+// reason, are one line.
+func (s *Service) reviewLines(open []vault.Review, now time.Time) (lines []string) {
+	const few = 3
+	type kind struct{ mailbox, reason string }
+	by := map[kind][]vault.Review{}
+	for _, r := range open {
+		k := kind{r.Mailbox, r.Reason}
+		by[k] = append(by[k], r)
+	}
+	for _, r := range open {
+		k := kind{r.Mailbox, r.Reason}
+		switch same := by[k]; {
+		case len(same) <= few:
+			lines = append(lines, s.reviewLine(r, now))
+		case r.N == same[0].N:
+			lines = append(lines, s.reviewLine(r, now)+fmt.Sprintf(" (%d lettere, fino alla n. %d)", len(same), same[len(same)-1].N))
+		}
+	}
+	return lines
+}
+
 // reviewLine is one open decision. What has waited for more than a working
 // day says since when.
 func (s *Service) reviewLine(r vault.Review, now time.Time) string {
@@ -35,12 +57,48 @@ func (s *Service) reviewLine(r vault.Review, now time.Time) string {
 	if why == "" {
 		why = r.Reason
 	}
+	if r.Reason == ReviewMany {
+		why = manyWords(r.Letters)
+	}
 	line := fmt.Sprintf("n. %d, %s: %s", r.N, r.Mailbox, why)
 	opened := s.today(r.OpenedAt)
 	if s.workingDays(opened, s.today(now)) > 1 {
 		line += ", in attesa da " + notify.DayWords(opened, "it")
 	}
 	return line
+}
+
+// manyWords is what stands for the rest of a sender's letters.
+func manyWords(letters int) string {
+	if letters == 1 {
+		return "questo mittente ha già molte lettere da decidere; un'altra è rimasta nella posta in arrivo"
+	}
+	return fmt.Sprintf("questo mittente ha già molte lettere da decidere; altre %d sono rimaste nella posta in arrivo", letters)
+}
+
+// maxLines is how long a list of the digest may be: somebody who sends junk
+// must not make a letter of it that nobody reads.
+const maxLines = 40
+
+// shortened says the same line once, with how often it was there, and counts
+// what is beyond maxLines.
+func shortened(lines []string) []string {
+	times := map[string]int{}
+	var list []string
+	for _, line := range lines {
+		if times[line]++; times[line] == 1 {
+			list = append(list, line)
+		}
+	}
+	for i, line := range list {
+		if times[line] > 1 {
+			list[i] = fmt.Sprintf("%s (%d volte)", line, times[line])
+		}
+	}
+	if rest := len(list) - maxLines; rest > 1 {
+		list = append(list[:maxLines:maxLines], fmt.Sprintf("e altre %d voci, che non sono elencate qui", rest))
+	}
+	return list
 }
 
 // workingDays counts the working days after from, up to and with to.

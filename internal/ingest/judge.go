@@ -232,13 +232,9 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 			j.faults++
 			continue
 		}
-		review, err := p.letterOf(sub, msg, found, maxLetter/len(shares))
-		if err != nil {
-			p.log.Error("a letter could not be sealed", "event", "vault.seal_failed", "uid", j.at.UID, "err", err)
-		}
-		if err := p.keepFiles(ctx, sub, msg); err != nil {
-			p.log.Error("the files of a letter could not be kept for review", "event", "vault.seal_failed", "uid", j.at.UID, "err", err,
-				"hint", "they are in the inbox")
+		var review vault.Review
+		if p.sealing.more(firstOf(sub.Sender, sub.Mailbox)) {
+			review = p.sealForReview(ctx, sub, msg, found, maxLetter/len(shares))
 		}
 		j.subs = append(j.subs, sub)
 		j.held = append(j.held, held)
@@ -247,6 +243,20 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 	if len(j.subs) == 0 {
 		found.Wipe()
 	}
+}
+
+// sealForReview keeps letter and files in case a person must decide; without
+// them the message in the inbox is there to be read.
+func (p *pass) sealForReview(ctx context.Context, sub vault.Submission, msg *pec.Message, found *submission.Result, limit int) vault.Review {
+	review, err := p.letterOf(sub, msg, found, limit)
+	if err != nil {
+		p.log.Error("a letter could not be sealed", "event", "vault.seal_failed", "uid", sub.Location.UID, "err", err)
+	}
+	if err := p.keepFiles(ctx, sub, msg); err != nil {
+		p.log.Error("the files of a letter could not be kept for review", "event", "vault.seal_failed", "uid", sub.Location.UID, "err", err,
+			"hint", "they are in the inbox")
+	}
+	return review
 }
 
 // signerFor is the signer that says who runs a mailbox: a provider signs for

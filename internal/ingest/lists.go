@@ -15,6 +15,7 @@ type ReviewRow struct {
 	Mailbox   string     `json:"mailbox"`
 	Login     *string    `json:"login"`
 	Reason    string     `json:"reason"`
+	Letters   int        `json:"letters"` // how many it stands for
 	OpenedAt  time.Time  `json:"opened_at"`
 	DecidedAt *time.Time `json:"decided_at"`
 	DecidedBy *string    `json:"decided_by"`
@@ -22,7 +23,7 @@ type ReviewRow struct {
 }
 
 func reviewRow(r vault.Review) ReviewRow {
-	return ReviewRow{N: r.N, Mailbox: r.Mailbox, Login: orNull(r.Login), Reason: r.Reason, OpenedAt: r.OpenedAt,
+	return ReviewRow{N: r.N, Mailbox: r.Mailbox, Login: orNull(r.Login), Reason: r.Reason, Letters: max(r.Letters, 1), OpenedAt: r.OpenedAt,
 		DecidedAt: timeOrNull(r.DecidedAt), DecidedBy: orNull(r.DecidedBy), Decision: orNull(r.Decision)}
 }
 

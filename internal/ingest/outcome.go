@@ -249,17 +249,15 @@ func (p *pass) toReview(ctx context.Context, sub vault.Submission, reason string
 		}
 		s.Reason = reason
 		s.Intent = nil
-		n, err := tx.AddReview(vault.Review{SubmissionID: s.ID, Mailbox: s.Mailbox, Login: s.Login, Reason: reason,
-			OpenedAt: p.now, Letter: s.Letter, LetterLabel: s.LetterLabel})
+		item, err := p.openReview(tx, &s)
 		if err != nil {
 			return err
 		}
-		s.ReviewN = n
 		if err := p.replyReview(tx, s, reason); err != nil {
 			return err
 		}
 		if err := tx.Audit(vault.AuditEntry{Actor: ActorService, Event: "review.opened", Mailbox: s.Mailbox, Login: s.Login,
-			Detail: fmt.Sprintf("n=%d reason=%s", n, reason)}); err != nil {
+			Detail: fmt.Sprintf("n=%d reason=%s", item.N, reason)}); err != nil {
 			return err
 		}
 		s.Letter, s.LetterLabel = nil, vault.Label{}

@@ -72,6 +72,7 @@ type pass struct {
 	// to keep them in.
 	planned []vault.Submission
 
+	sealing  *sealing        // see many.go
 	pending  []pendingCommit // see pending.go
 	progress progress
 	breaker  breaker
@@ -95,7 +96,7 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 	default:
 		return Summary{}, ErrBusy
 	}
-	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}, unable: map[uint32]bool{}}
+	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}, unable: map[uint32]bool{}, sealing: &sealing{by: map[string]int{}}}
 	defer p.wipe()
 
 	if err := p.run(ctx); err != nil {

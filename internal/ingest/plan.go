@@ -25,6 +25,7 @@ const (
 	ReviewCrashed        = "login-result-unknown"
 	ReviewNoIdentity     = "key-missing" // the candidates can't be read back
 	ReviewStrangeAddress = "strange-address"
+	ReviewMany           = "many" // the rest of a sender's letters; see many.go
 )
 
 // What a plan does with one submission.

@@ -286,7 +286,11 @@ func (s *Service) settleDecided(tx *vault.Tx, r vault.Review, d decision) error 
 		return err
 	}
 	sub.Version = d.version
-	if err := s.putSettled(tx, sub, d.outcome); err != nil || d.reply == "" {
+	err = s.putSettled(tx, sub, d.outcome)
+	if err == nil && r.Reason == ReviewMany && d.version == 0 {
+		err = staysPut(tx, sub.ID)
+	}
+	if err != nil || d.reply == "" {
 		return err
 	}
 	client, listed, err := tx.Client(firstOf(d.mailbox, r.Mailbox))

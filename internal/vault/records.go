@@ -283,6 +283,8 @@ type Review struct {
 	Decision     string    `json:"decision,omitempty"`
 	Letter       []byte    `json:"letter,omitempty"` // sealed blob; nil once decided
 	LetterLabel  Label     `json:"letter_label,omitzero"`
+	Sender       string    `json:"sender,omitempty"`  // whose letter it is; counted by Waiting
+	Letters      int       `json:"letters,omitempty"` // how many it stands for; 0 = one
 }
 
 func (r Review) normal() Review {

@@ -198,12 +198,30 @@ func (tx *Tx) Review(n int) (Review, bool, error) {
 	return get[Review](tx, reviewKey(n))
 }
 
-// PutReview stores r under its number.
+// PutReview stores r under its number, and keeps it among what waits of its
+// sender while it is not decided.
 func (tx *Tx) PutReview(r Review) error {
 	if r.N < 1 {
 		return fmt.Errorf("%w: review item %d", ErrInvalid, r.N)
 	}
-	return put(tx, reviewKey(r.N), r.normal())
+	if err := put(tx, reviewKey(r.N), r.normal()); err != nil || r.Sender == "" {
+		return err
+	}
+	of, err := idKey("waits", r.Sender)
+	if err != nil {
+		return err
+	}
+	return tx.list(fmt.Sprintf("%s\x00%06d", of, r.N), r.N, r.DecidedAt.IsZero())
+}
+
+// Waiting returns the numbers of a sender's open review items, oldest first;
+// those without Review.Sender are not counted.
+func (tx *Tx) Waiting(sender string) ([]int, error) {
+	of, err := idKey("waits", sender)
+	if err != nil {
+		return nil, err
+	}
+	return all[int](tx, of+"\x00")
 }
 
 // Reviews calls fn with each review item, decided ones too.

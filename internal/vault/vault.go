@@ -57,7 +57,7 @@ type Options struct {
 //	sub/ID    open/ID            open/ is the work list
 //	seen/ID                      refused/TIME/NNNNNN
 //	cursor/FOLDER                hole/FOLDER␀UID
-//	review/NNNNNN
+//	review/NNNNNN                waits/SENDER␀NNNNNN   open items of a sender
 //	out/NNNNNNNN  outopen/NNNNNNNN  outid/MESSAGE-ID
 //	cause/CAUSE                  what happens at most once, ever
 //	attempts/MAILBOX             job/NAME    counter/NAME

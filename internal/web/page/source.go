@@ -109,6 +109,7 @@ type Review struct {
 	N                      int
 	Mailbox, Login, Client string
 	Reason                 string
+	Letters                int // how many it stands for
 	Opened, Decided        time.Time
 	DecidedBy, Decision    string
 }
