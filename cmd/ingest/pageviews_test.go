@@ -6,6 +6,8 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -132,6 +135,8 @@ func TestPage(t *testing.T) {
 	t.Run("keyboard", func(t *testing.T) { pageKeyboard(t, s, enter(t, "--name", "Carla")) })
 	t.Run("no script", func(t *testing.T) { pageNoScript(t, s, enter(t, "--name", "Bruno"), enter(t, "--name", "Dario")) })
 	t.Run("typed", func(t *testing.T) { pageTyped(t, s, enter(t, "--name", "Anna Rossi", "--reveal")) })
+	t.Run("long name", func(t *testing.T) { pageLongName(t, s, enter(t)) })
+	t.Run("session over", func(t *testing.T) { pageEnded(t, s, enter(t, "--name", "Gina")) })
 	t.Run("readers", func(t *testing.T) { pageReader(t, enter(t, "--view", "--name", "Elena")) })
 }
 
@@ -324,6 +329,25 @@ func pageKeyboard(t *testing.T, s *studio, b *browser) {
 	if got := strings.Join(s.auditOf("review.decided"), "\n"); !strings.Contains(got, "page:Carla(uid:") {
 		t.Errorf("the audit log does not say who decided:\n%s", got)
 	}
+
+	// The plot's bars, one after the other.
+	b.open("/scadenze")
+	const bar = "document.activeElement.closest('.plot.wide') ? document.activeElement.getAttribute('href') : ''"
+	js[bool](b, "document.querySelector('.plot.wide a').focus({focusVisible: true}) === undefined")
+	first := js[string](b, bar)
+	b.do(chromedp.KeyEvent(kb.Tab))
+	second := js[string](b, bar)
+	if first == "" || second == "" || first == second {
+		t.Fatalf("with Tab from bar to bar: got %q and %q", first, second)
+	}
+	for _, step := range []struct{ key, want string }{{kb.ArrowLeft, first}, {kb.ArrowRight, second}, {kb.Home, first}} {
+		b.do(chromedp.KeyEvent(step.key))
+		if got := js[string](b, bar); got != step.want {
+			t.Errorf("arrows in the plot: got %q, want %q", got, step.want)
+		}
+	}
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("location.hash === '" + first + "'")
 	b.quiet("by keyboard")
 }
 
@@ -402,6 +426,68 @@ func pageTyped(t *testing.T, s *studio, b *browser) {
 	b.press("form[action='/inserisci'] button.main")
 	s.wantState(neri, "valid", 2.0)
 	b.quiet("typing passwords")
+}
+
+// pageLongName shows a client whose name is one long word.
+func pageLongName(t *testing.T, s *studio, b *browser) {
+	s.ok("client", "add", celesti, "--name", strings.Repeat("W", 300))
+	for _, wide := range []int64{1280, 800, 390, 320} {
+		b.width(wide)
+		for _, path := range []string{"/", "/caselle/" + celesti} {
+			b.open(path)
+			b.fits(fmt.Sprintf("%s at %d, with a name of 300 letters", path, wide))
+		}
+	}
+	b.quiet("a long name")
+}
+
+// pageEnded loses its session while a form is being filled in. With scripts
+// and without, what was typed is sent after signing in again, and not typed
+// a second time.
+func pageEnded(t *testing.T, s *studio, b *browser) {
+	again := func() {
+		t.Helper()
+		// As another window of the same browser does.
+		_, token, _ := strings.Cut(strings.TrimSpace(s.ok("page", "--name", "Gina")), "?t=")
+		to := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		res, err := to.PostForm(b.base+"/accesso", url.Values{"t": {token}})
+		if err != nil || len(res.Cookies()) != 1 {
+			t.Fatalf("signing in again: %v, %v", res, err)
+		}
+		res.Body.Close()
+		call(b, network.SetCookie, network.SetCookieParams{Name: res.Cookies()[0].Name, Value: res.Cookies()[0].Value, URL: b.base, HTTPOnly: new(true), SameSite: network.CookieSameSiteStrict})
+	}
+	fill := func() {
+		t.Helper()
+		b.open("/inserisci")
+		b.do(chromedp.SendKeys(chromedp.CSS("#casella"), verdi), chromedp.SendKeys(chromedp.CSS("#password"), passwords[verdi]), chromedp.SendKeys(chromedp.CSS("#da"), "sig. Verdi"))
+		s.ok("page", "revoke", "all")
+	}
+	const button = "form[action='/inserisci'] button.main"
+	fill()
+	b.do(chromedp.Click(chromedp.CSS(button)))
+	b.until("document.querySelector('.unsent') !== null")
+	b.says("Non è stato inviato nulla", "La sessione è finita")
+	b.axe("a form that nobody takes")
+	if got := js[[]string](b, "['#casella', '#password', '#da'].map(s => document.querySelector(s).value)"); strings.Join(got, " ") != verdi+" "+passwords[verdi]+" sig. Verdi" {
+		t.Errorf("after the session's end the form holds %q", got)
+	}
+	again()
+	b.press(button)
+	if got := js[string](b, "location.pathname"); got != "/caselle/"+verdi {
+		t.Errorf("after signing in again: at %s\n%s", got, b.text())
+	}
+
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	fill()
+	b.press(button)
+	b.says("non è stato salvato", "ricarica la pagina")
+	again()
+	b.leaving(chromedp.Reload())
+	if got := js[string](b, "location.pathname"); got != "/caselle/"+verdi {
+		t.Errorf("after signing in again, without scripts: at %s\n%s", got, b.text())
+	}
+	b.quiet("a session that ends")
 }
 
 // pageReader looks at what readers may see, and at nothing else.

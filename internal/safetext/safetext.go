@@ -68,11 +68,17 @@ func Block(s string, maxLines int) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
+// maxAddress is how many runes Address keeps. Source: RFC 5321 §4.5.3.1.3.
+const maxAddress = 254
+
 // Address is Line for a mail address. A domain with letters outside ASCII is
 // shown as punycode and a local part with them as \u escapes, so that
 // "pаypal" with a Cyrillic а never reads as its Latin twin.
 func Address(s string) string {
-	s = LineN(s, 254)
+	s = LineN(s, maxAddress)
+	if utf8.RuneCountInString(s) > maxAddress { // the mark of the cut is no letter of the address
+		return Address(strings.TrimSuffix(s, "…")) + "…"
+	}
 	local, domain, ok := cutLast(s, "@")
 	if !ok {
 		return escape(s)

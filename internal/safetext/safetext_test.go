@@ -41,6 +41,8 @@ func TestAddress(t *testing.T) {
 		"a\u202eb@pec.it":         "ab@pec.it",
 		"no address \u043e":       `no address \u{43e}`,
 		"x@y\r\nBcc: evil@pec.it": "x@y Bcc: evil@pec.it",
+		strings.Repeat("a", 300):  strings.Repeat("a", 254) + "…",
+		"a…":                      `a\u{2026}`,
 	} {
 		if got := safetext.Address(in); got != want {
 			t.Errorf("Address(%q) = %q, want %q", in, got, want)

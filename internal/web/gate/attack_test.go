@@ -119,6 +119,8 @@ func TestRefused(t *testing.T) {
 
 		{"two lengths", "POST /x HTTP/1.1\r\nHost: localhost\r\n" + in + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", "400"},
 		{"length and chunks", "POST /x HTTP/1.1\r\nHost: localhost\r\n" + in + "Content-Length: 5\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "501"},
+		{"length and chunks, as chunks", "POST /x HTTP/1.1\r\nHost: localhost\r\n" + in + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "411"},
+		{"chunks", "POST /x HTTP/1.1\r\nHost: localhost\r\n" + in + "Transfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n", "411"},
 		{"a header with a space before the colon", "GET / HTTP/1.1\r\nHost: localhost\r\nCookie : a=b\r\n\r\n", "400"},
 		{"a huge header", "GET / HTTP/1.1\r\nHost: localhost\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", "431"},
 		{"a huge form", "POST /accesso HTTP/1.1\r\nHost: localhost\r\n" + form("t="+strings.Repeat("a", 64<<10)), "403"},

@@ -189,13 +189,18 @@ func (g *Gate) begun(w http.ResponseWriter, r *http.Request) (context.Context, c
 }
 
 // sane sets the headers of every answer and refuses requests that no browser
-// sends to this page: other names for it, other methods, paths in disguise.
+// sends to this page: other names for it, other methods, paths in disguise,
+// bodies without a length (RFC 9112 §6.1, §11.2).
 func sane(host func(*http.Request) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protectBrowser(w.Header())
 		switch {
 		case r.URL.IsAbs() || r.URL.Opaque != "" || !plainPath(r.URL.Path, r.URL.EscapedPath()):
 			refuse(w, http.StatusBadRequest)
+		case len(r.TransferEncoding) > 0:
+			// Forms come with their length. Where a body ends is then beyond
+			// doubt, for this server and for a proxy before it.
+			refuse(w, http.StatusLengthRequired)
 		case !host(r):
 			refuse(w, http.StatusMisdirectedRequest)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:

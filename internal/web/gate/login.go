@@ -28,6 +28,7 @@ type message int
 const (
 	msgEnter message = iota // the link's page: press the button
 	msgNobody
+	msgUnsent // the same, to somebody who has sent something
 	msgBadLink
 	msgSlow
 	msgForeign
@@ -44,6 +45,7 @@ var texts = map[string]map[message]words{
 	"it": {
 		msgEnter:    {"Accesso", "Il collegamento vale una volta sola. Premi il pulsante per entrare da questo browser.", "Entra"},
 		msgNobody:   {"Non hai fatto l’accesso", "Serve un collegamento personale: lo stampa il comando «ingest page», vale cinque minuti e una volta sola. Se eri già entrato e arrivi qui da un altro sito, riprova.", "Riprova"},
+		msgUnsent:   {"La sessione è finita", "Quello che hai inviato non è stato salvato. Per non riscriverlo: apri un nuovo collegamento («ingest page») in un’altra scheda di questo browser, poi torna qui, ricarica la pagina e conferma di inviare di nuovo.", ""},
 		msgBadLink:  {"Il collegamento non vale più", "È già stato usato, oppure sono passati più di cinque minuti. Il comando «ingest page» ne stampa un altro.", ""},
 		msgSlow:     {"Troppi tentativi", "Sono arrivati troppi collegamenti sbagliati. Quello giusto funziona sempre: «ingest page» ne stampa uno nuovo.", ""},
 		msgForeign:  {"Richiesta rifiutata", "La richiesta arriva dalla pagina di un altro sito. Torna alla pagina e ripeti l’operazione da lì.", ""},
@@ -55,6 +57,7 @@ var texts = map[string]map[message]words{
 	"en": {
 		msgEnter:    {"Sign in", "The link works once. Press the button to sign in with this browser.", "Sign in"},
 		msgNobody:   {"You are not signed in", "You need a link of your own: the command “ingest page” prints it; it works once and for five minutes. If you were signed in and came here from another site, try again.", "Try again"},
+		msgUnsent:   {"Your session has ended", "What you sent was not saved. So as not to type it again: open a new link (“ingest page”) in another tab of this browser, then come back here, reload the page and confirm that it is sent again.", ""},
 		msgBadLink:  {"The link no longer works", "It was used before, or more than five minutes have passed. The command “ingest page” prints another one.", ""},
 		msgSlow:     {"Too many attempts", "Too many wrong links were brought. The right one always works: “ingest page” prints a new one.", ""},
 		msgForeign:  {"Request refused", "The request comes from another site’s page. Go back to the page and do it again there.", ""},
@@ -121,7 +124,11 @@ func (g *Gate) visitor(w http.ResponseWriter, r *http.Request) (page.Person, boo
 		return page.Person{}, false
 	}
 	p, ok := g.sessions.who(tokenOf(r), active(r), time.Now())
-	if !ok {
+	switch {
+	case ok:
+	case r.Method == http.MethodPost:
+		g.message(w, r, http.StatusForbidden, msgUnsent)
+	default:
 		g.message(w, r, http.StatusForbidden, msgNobody)
 	}
 	return p, ok

@@ -192,6 +192,8 @@ func (p *Page) guard(n needs, do action) http.HandlerFunc {
 
 func statusOf(k Kind) int {
 	switch k {
+	case kindNotAllowed:
+		return http.StatusForbidden
 	case KindNotFound:
 		return http.StatusNotFound
 	case KindDecided, KindSent:

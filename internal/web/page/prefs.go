@@ -63,7 +63,8 @@ func (p *Page) preferences(w http.ResponseWriter, r *http.Request, _ Person) err
 
 // backTo lets a form come back to a path of this page only.
 func backTo(path string) string {
-	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
+	odd := func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsFunc(path, odd) {
 		return "/"
 	}
 	return path

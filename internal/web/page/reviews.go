@@ -54,6 +54,15 @@ type reviewData struct {
 	Tell       bool
 }
 
+// KeyOf is the shortcut of a part of the form that approves: the password's
+// field where there is nothing but typing it, else the button.
+func (d reviewData) KeyOf(part string) string {
+	if (part == "password") == (d.Choice == 0) {
+		return "a"
+	}
+	return ""
+}
+
 // approvalForm is what somebody had entered, without the password.
 type approvalForm struct{ Mailbox, Login, Expires, NewClient string }
 

@@ -66,6 +66,7 @@ var wordsOfMessages = map[string][2]string{
 	"kind.digest":         {"Riepilogo del giorno", "Daily digest"},
 	"kind.alert":          {"Allarme", "Alert"},
 
+	"audit.all":        {"tutti", "all"},
 	"audit.n":          {"N.", "No."},
 	"audit.at":         {"Quando", "When"},
 	"audit.who":        {"Chi", "Who"},

@@ -107,25 +107,67 @@
   for (const box of document.querySelectorAll("[data-show]")) {
     const input = document.getElementById(box.dataset.show);
     box.addEventListener("change", () => { input.type = box.checked ? "text" : "password"; });
-    input.form.addEventListener("submit", () => { input.type = "password"; });
+    input.form.addEventListener("submit", () => { input.type = "password"; box.checked = false; });
     input.addEventListener("input", () => {
       const typed = document.getElementById("typed");
       if (typed && input.value) typed.checked = true;
     });
   }
 
-  // A decision is sent once, however often the button is pressed.
+  // refusal says why nobody would take now what is sent; "" where all is well.
+  async function refusal() {
+    try {
+      const answer = await fetch("/aiuto", { method: "HEAD", cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(30000), headers: { "X-Refresh": "1" } });
+      return answer.ok ? "" : answer.status >= 500 ? body.dataset.away : body.dataset.out;
+    } catch {
+      return body.dataset.away;
+    }
+  }
+
+  // A decision is sent once, however often the button is pressed. Where
+  // something is typed the session is tried before: the answer to a form that
+  // nobody takes would be a page without what was typed.
+  let left = false; // something is on its way
   for (const form of document.querySelectorAll("form[method=post]")) {
-    form.addEventListener("submit", (e) => {
-      if (form.dataset.sent) return e.preventDefault();
-      form.dataset.sent = "1";
-      for (const b of form.querySelectorAll("button")) {
-        b.setAttribute("aria-disabled", "true");
-        if (b.dataset.busy) b.textContent = b.dataset.busy;
+    const typed = form.querySelector("input:not([type=hidden])");
+    const buttons = [...form.querySelectorAll("button")].map((b) => [b, b.textContent]);
+    let sent = false, sure = false; // sure: the session was tried
+    function sending(on) {
+      sent = on;
+      for (const [b, text] of buttons) {
+        on ? b.setAttribute("aria-disabled", "true") : b.removeAttribute("aria-disabled");
+        if (b.dataset.busy) b.textContent = on ? b.dataset.busy : text;
       }
+    }
+    function tell(why) {
+      form.querySelector(".unsent")?.remove();
+      if (!why) return;
+      const note = document.createElement("p");
+      note.className = "problem unsent";
+      note.setAttribute("role", "alert");
+      form.append(note);
+      note.textContent = body.dataset.unsent + " " + why;
+    }
+    form.addEventListener("submit", async (e) => {
+      if (sent) return e.preventDefault();
+      sending(true);
+      left = !typed || sure;
+      if (left) return;
+      e.preventDefault();
+      const why = await refusal();
+      sending(false);
+      tell(why);
+      if (why) return;
+      sure = true;
+      form.requestSubmit(e.submitter); // asks the fields again, they may have changed
+      sure = false;
     });
   }
-  addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
+  // Back from another page: what is old is loaded anew, what is typed stays.
+  addEventListener("pageshow", (e) => {
+    const typed = [...document.querySelectorAll("form[method=post] input:not([type=hidden])")].some(changed);
+    if (e.persisted && (left || !typed)) location.reload();
+  });
   document.getElementById("problem")?.focus();
 
   const rows = () => [...document.querySelectorAll("[data-row]")].filter((e) => e.offsetParent !== null);
@@ -135,6 +177,12 @@
     next?.focus();
   }
   document.addEventListener("keydown", (e) => {
+    const bars = document.activeElement?.closest(".plot")?.querySelectorAll("a");
+    if (bars && !e.ctrlKey && !e.altKey && !e.metaKey) {
+      const at = [...bars].indexOf(document.activeElement), last = bars.length - 1;
+      const to = { ArrowLeft: Math.max(0, at - 1), ArrowRight: Math.min(last, at + 1), Home: 0, End: last }[e.key];
+      if (to !== undefined) return bars[to].focus(), e.preventDefault();
+    }
     if (body.dataset.keys === "off" || e.ctrlKey || e.altKey || e.metaKey || e.isComposing || field(document.activeElement)) return;
     const links = document.querySelectorAll("#nav a");
     if (e.key === "/") document.querySelector("[data-search]")?.focus();
