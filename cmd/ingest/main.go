@@ -18,6 +18,7 @@ import (
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/safetext"
 )
 
 // Exit codes, part of the contract.
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "ingest: error: %v\ningest: hint: `ingest --help` lists the commands\n", err)
+		fmt.Fprintf(stderr, "ingest: error: %s\ningest: hint: `ingest --help` lists the commands\n", safetext.Text(err.Error()))
 		return exitUsage
 	}
 	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, global: &c.global}
@@ -83,9 +84,10 @@ func report(stderr io.Writer, err error) int {
 	if errors.As(err, &silent) {
 		return silent.code
 	}
-	fmt.Fprintf(stderr, "ingest: error: %v\n", err)
+	// What was typed, or a server said, may stand in them.
+	fmt.Fprintf(stderr, "ingest: error: %s\n", safetext.Text(err.Error()))
 	if hint := ingest.HintOf(err); hint != "" {
-		fmt.Fprintf(stderr, "ingest: hint: %s\n", hint)
+		fmt.Fprintf(stderr, "ingest: hint: %s\n", safetext.Text(hint))
 	}
 	return exitCode(err)
 }

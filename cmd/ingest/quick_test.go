@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/web"
 )
 
 // bareStudio is an installation without mail servers and without probes, for
@@ -228,6 +233,38 @@ func TestQuickGetStart(t *testing.T) {
 		switch p {
 		case "net", "net/http", "regexp", "encoding/json", "github.com/alecthomas/kong", "pec-ingest/internal/config", "main":
 			t.Errorf("%s is initialized before a plain get is answered", p)
+		}
+	}
+}
+
+// A service that hangs keeps no mail program for ever.
+func TestGetFromSilentService(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path) // the kernel takes connections, nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := web.Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := &remote{client: c, patience: 20 * time.Millisecond}
+	_, err = r.Get(t.Context(), "", rossi, "", time.Time{})
+	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("got %v, want that the service does not answer", err)
+	}
+}
+
+// What was typed is quoted in errors, and does nothing in a terminal.
+func TestErrorsAreText(t *testing.T) {
+	t.Parallel()
+	s := bareStudio(t, "")
+	for _, args := range [][]string{{"get", "x\x1b[31m\u202ey"}, {"--\x1b]0;x\x07"}, {"status", "\r\x1b[2Jy"}} {
+		if r := s.run(args...); r.code == exitOK || r.stderr != safetext.Text(r.stderr) {
+			t.Errorf("%q: got %q", args, r.stderr)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,10 @@ import (
 
 // remote asks the running daemon. Actors and times given to it are not used:
 // the daemon knows both better.
-type remote struct{ client *web.Client }
+type remote struct {
+	client   *web.Client
+	patience time.Duration // with the answer to `get`; 0: getWait
+}
 
 func (r *remote) close() { r.client.Close() }
 
@@ -96,8 +100,17 @@ func (r *remote) Status(ctx context.Context, mailbox string, _ time.Time) ([]ing
 	return ask[[]ingest.StatusRow](ctx, r, "status", mailboxIn{mailbox})
 }
 
+// getWait is how long a program waits for its password. Nothing but the vault
+// is asked for it: what takes longer, hangs, and a mail program would with it.
+const getWait = 30 * time.Second
+
 func (r *remote) Get(ctx context.Context, _, mailbox, login string, _ time.Time) (ingest.Password, error) {
-	p, err := ask[getOut](ctx, r, "get", loginIn{mailbox, login})
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(r.patience, getWait))
+	defer cancel()
+	p, err := ask[getOut](limited, r, "get", loginIn{mailbox, login})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = &ingest.Error{Msg: "the running service does not answer", Hint: "does it hang? `systemctl status pec-ingest`; a restart loses nothing"}
+	}
 	if err != nil {
 		return ingest.Password{}, err
 	}

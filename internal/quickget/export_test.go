@@ -1,5 +1,7 @@
 package quickget
 
+import "syscall"
+
 // For the tests of package quickget_test.
 var (
 	FindSocket = findSocket
@@ -22,6 +24,20 @@ func Parse(args []string, config string) (path, mailbox, login string, ok bool) 
 // Request is the request for a mailbox.
 func Request(mailbox, login string) []byte {
 	return question{mailbox: mailbox, login: login}.request()
+}
+
+// Ask asks the service on a socket, with so little patience.
+func Ask(socket string, microseconds int64) error {
+	old := patience
+	defer func() { patience = old }()
+	patience = syscall.NsecToTimeval(1000 * microseconds)
+	fd, err := dial(socket)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	_, err = readAll(fd, make([]byte, 10))
+	return err
 }
 
 // TakeRefusal is Refusal, and forgets it.

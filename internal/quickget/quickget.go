@@ -36,6 +36,10 @@ const (
 	maxAnswer     = 8 << 10   // bytes; a password has 1 KiB at most
 )
 
+// patience is how long an answer may take. After that the command asks, and
+// says what is wrong.
+var patience = syscall.Timeval{Sec: 5}
+
 // refusal is the body of the service's answer where that is no password.
 var refusal []byte
 
@@ -186,6 +190,9 @@ func dial(path string) (fd int, err error) {
 	err = syscall.Connect(fd, &syscall.SockaddrUnix{Name: path})
 	if err == nil {
 		err = syscall.SetNonblock(fd, false)
+	}
+	if err == nil {
+		err = syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience)
 	}
 	if err != nil {
 		_ = syscall.Close(fd)

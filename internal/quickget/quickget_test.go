@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"pec-ingest/internal/config"
@@ -135,6 +138,19 @@ func FuzzRead(f *testing.F) {
 }
 
 const required = "[inbox]\nhost = \"h.example\"\nusername = \"a@b.it\"\n"
+
+// A service that hangs is left to the command.
+func TestSilentService(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path) // the kernel takes connections, nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := quickget.Ask(path, 20_000); !errors.Is(err, syscall.EAGAIN) {
+		t.Errorf("got %v, want that the time is over", err)
+	}
+}
 
 func TestFindSocket(t *testing.T) {
 	tests := []struct {

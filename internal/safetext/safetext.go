@@ -68,6 +68,23 @@ func Block(s string, maxLines int) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
+// Text is s as it is, of any length and with its line ends and blanks, but
+// without what Line leaves out. It is for the program's own words that may
+// quote something foreign.
+func Text(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == utf8.RuneError:
+			return '?'
+		case invisible(r):
+			return -1
+		}
+		return r
+	}, s)
+}
+
 // maxAddress is how many runes Address keeps. Source: RFC 5321 §4.5.3.1.3.
 const maxAddress = 254
 

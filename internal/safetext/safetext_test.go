@@ -50,6 +50,18 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestText(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\n  b\tè «c»":                "a\n  b\tè «c»",
+		"x\x1b[31m\r\u202egnp\xff\x00": "x[31mgnp?",
+		strings.Repeat("a b", 1000):    strings.Repeat("a b", 1000),
+	} {
+		if got := safetext.Text(in); got != want {
+			t.Errorf("Text(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestBlock(t *testing.T) {
 	if got := safetext.Block("a\r\nb\x1b\rc\nd", 3); got != "a\nb\nc\n…" {
 		t.Errorf("got %q", got)
