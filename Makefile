@@ -20,9 +20,10 @@ deps: ## install what the tests need (Debian packages, only what is missing)
 test: deps check ## install what is missing and run every test, on real servers
 	PEC_INGEST_REAL=1 $(GO) test $(GOFLAGS_TEST) ./...
 
-test-all: test ## and the Debian package in a fresh Debian; needs root
+test-all: test ## and the Debian package in a fresh Debian, and there under systemd; needs root
 	./scripts/install-test-deps.sh package
 	./scripts/test-package.sh
+	./scripts/test-systemd.sh
 
 race: deps ## the same under the race detector
 	PEC_INGEST_REAL=1 $(GO) test -race -timeout 40m ./...

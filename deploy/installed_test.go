@@ -114,20 +114,7 @@ func TestInstalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := string(b)
-	host, port, _ := net.SplitHostPort(dovecot.Addr())
-	for _, change := range [][2]string{ // the first of each is in [inbox]
-		{"\nhost = \"\"", "\nhost = \"" + host + "\""}, {"\nport = 993", "\nport = " + port},
-		{"\nusername = \"\"", "\nusername = \"" + studio + "\""}, {"\ntls_ca_file = \"\"", "\ntls_ca_file = \"tls.pem\""},
-		{"\nanchors = []", "\nanchors = [\"pec.pem\"]"}, {"\nbuiltin = true", "\nbuiltin = false"},
-		{"\nlisten = \"127.0.0.1:8470\"", "\nlisten = \"" + page + "\""},
-	} {
-		if !strings.Contains(config, change[0]) {
-			t.Fatalf("the package's configuration has no line %q", change[0])
-		}
-		config = strings.Replace(config, change[0], change[1], 1)
-	}
-	config += fmt.Sprintf("\n[[provider]]\nid = \"prova\"\nsigner = %q\nimap = %q\ntls_ca_file = \"tls.pem\"\nvalidity = \"90d\"\n", signer, dovecot.Addr())
+	config := configured(t, string(b), dovecot, page)
 	write("etc/pec-ingest/config.toml", config, 0o644)
 	must(inboxPW+"\n", "install", "-m", "0600", "/dev/stdin", "/etc/pec-ingest/private/inbox-password")
 	if out, code := chroot(t, root, "", "ingest", "check"); code != 0 {
@@ -210,11 +197,7 @@ func TestInstalled(t *testing.T) {
 	must("", "ingest", "client", "import", "/tmp/clients.csv")
 
 	at := time.Now().Add(-time.Minute).Truncate(time.Second)
-	letter := pectest.Envelope{Provider: authority.Provider(signer, "GESTORE DI PROVA S.p.A."), Sender: client, Recipients: []string{studio},
-		Subject: "Nuova password", SentAt: at, MsgID: "<1@client.example>",
-		Letter: pectest.Letter{From: client, To: studio, Subject: "Nuova password", Date: at,
-			Text: "Buongiorno,\r\n\r\nPassword per programmi di posta: " + clientPW + "\r\n\r\nCordiali saluti\r\n"}}
-	dovecot.Deliver(studio, "INBOX", letter.Bytes(), at)
+	dovecot.Deliver(studio, "INBOX", letterWith(authority, clientPW, 1, at), at)
 	arrived := time.Now()
 	eventually(t, "the client's password", log, func() bool {
 		out, _ := chroot(t, root, "", "ingest", "get", client)
@@ -270,6 +253,40 @@ func TestInstalled(t *testing.T) {
 			t.Errorf("the journal has no line %q:\n%s", line, log)
 		}
 	}
+}
+
+// configured is the package's configuration as an administrator edits it:
+// inbox, trust and provider are the test's.
+func configured(t *testing.T, config string, dovecot *servertest.Dovecot, page string) string {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(dovecot.Addr())
+	for _, change := range [][2]string{ // the first of each is in [inbox]
+		{"\nhost = \"\"", "\nhost = \"" + host + "\""}, {"\nport = 993", "\nport = " + port},
+		{"\nusername = \"\"", "\nusername = \"" + studio + "\""}, {"\ntls_ca_file = \"\"", "\ntls_ca_file = \"tls.pem\""},
+		{"\nanchors = []", "\nanchors = [\"pec.pem\"]"}, {"\nbuiltin = true", "\nbuiltin = false"},
+		{"\nlisten = \"127.0.0.1:8470\"", "\nlisten = \"" + page + "\""},
+	} {
+		config = changed(t, config, change[0], change[1])
+	}
+	return config + fmt.Sprintf("\n[[provider]]\nid = \"prova\"\nsigner = %q\nimap = %q\ntls_ca_file = \"tls.pem\"\nvalidity = \"90d\"\n", signer, dovecot.Addr())
+}
+
+// changed is the text with one part replaced, which must be in it.
+func changed(t *testing.T, text, from, to string) string {
+	t.Helper()
+	if !strings.Contains(text, from) {
+		t.Fatalf("the package's configuration has no line %q", from)
+	}
+	return strings.Replace(text, from, to, 1)
+}
+
+// letterWith is what the client sends: a certified letter with a password.
+func letterWith(authority *pectest.Authority, password string, n int, at time.Time) []byte {
+	e := pectest.Envelope{Provider: authority.Provider(signer, "GESTORE DI PROVA S.p.A."), Sender: client, Recipients: []string{studio},
+		Subject: "Nuova password", SentAt: at, MsgID: fmt.Sprintf("<%d@client.example>", n),
+		Letter: pectest.Letter{From: client, To: studio, Subject: "Nuova password", Date: at,
+			Text: "Buongiorno,\r\n\r\nPassword per programmi di posta: " + password + "\r\n\r\nCordiali saluti\r\n"}}
+	return e.Bytes()
 }
 
 func freePort(t *testing.T) string {

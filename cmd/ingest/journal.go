@@ -81,7 +81,7 @@ func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
 	}
 	field(&entry, "MESSAGE", message+line.String())
 	field(&entry, "PRIORITY", priority(r.Level))
-	field(&entry, "SYSLOG_IDENTIFIER", "ingest")
+	field(&entry, "SYSLOG_IDENTIFIER", "pec-ingest")
 	h.out.mu.Lock()
 	defer h.out.mu.Unlock()
 	if h.out.conn != nil {

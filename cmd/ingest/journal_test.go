@@ -34,7 +34,7 @@ func TestJournal(t *testing.T) {
 	}
 	got := string(buf[:n])
 	for _, want := range []string{
-		"PRIORITY=4\n", "INGEST_EVENT=pass.failed\n", "INGEST_HINT=wait\n", "INGEST_FOLDER=INBOX\n", "SYSLOG_IDENTIFIER=ingest\n",
+		"PRIORITY=4\n", "INGEST_EVENT=pass.failed\n", "INGEST_HINT=wait\n", "INGEST_FOLDER=INBOX\n", "SYSLOG_IDENTIFIER=pec-ingest\n",
 		"INGEST_ERR\n\x09\x00\x00\x00\x00\x00\x00\x00two\nlines\n", "no pass: two\nlines (wait)", "INGEST_PASSWORD=[redacted]\n",
 	} {
 		if !strings.Contains(got, want) {

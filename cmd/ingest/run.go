@@ -11,6 +11,7 @@ import (
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/vault"
 	"pec-ingest/internal/web"
 )
@@ -28,15 +29,35 @@ type daemon struct {
 }
 
 // Run is the daemon until SIGTERM or SIGINT ends ctx; SIGHUP reads the
-// configuration anew.
-func (runCmd) Run(ctx context.Context, env *environment) (err error) {
+// configuration anew. Why it could not start, or ended, is an entry of the
+// journal like any other there, and stays in STATUS=: standard error would be
+// lines of their own, without a level.
+func (runCmd) Run(ctx context.Context, env *environment) error {
+	m := newManager()
+	err := serve(ctx, env, m)
+	if err == nil {
+		return nil
+	}
+	m.setStatus(safetext.LineN(err.Error(), 300))
+	if env.LogFormat != "journal" {
+		return err
+	}
+	hint := ingest.HintOf(err)
+	if hint == "" {
+		hint = "`ingest check` looks at everything that it needs"
+	}
+	env.log.Error("the service can't go on", "event", "service.failed", "err", err, "hint", hint)
+	return &exitError{exitCode(err)}
+}
+
+func serve(ctx context.Context, env *environment, m *manager) (err error) {
 	// Before anything slow: until it is caught, SIGHUP ends the process.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
 	env.log = serviceLog(env.log)
-	d := &daemon{env: env, manager: newManager()}
+	d := &daemon{env: env, manager: m}
 	if d.cfg, err = env.loadConfig(); err != nil {
 		return err
 	}

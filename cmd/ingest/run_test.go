@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -273,10 +274,51 @@ func TestRunReload(t *testing.T) {
 		hangup()
 		s.within(5*time.Second, "a line in the log about the bad configuration", func() bool { return refused() == before+1 })
 	}
-	s.write("config.toml", strings.Replace(string(good), `name = "Studio Prova"`, `name = "Studio Nuovo"`, 1), 0o644)
+	better := strings.Replace(string(good), `name = "Studio Prova"`, `name = "Studio Nuovo"`, 1)
+	s.write("config.toml", strings.Replace(better, "[vault]\n", "[vault]\ntouch_dir = \"changed\"\n", 1), 0o644)
 	hangup()
 	s.within(5*time.Second, "the new configuration in use", func() bool { return strings.Contains(r.log.String(), "event=config.reloaded") })
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
 	s.within(10*time.Second, "accepted after the reload", s.has(rossi, "valid", 1.0))
+	s.within(5*time.Second, "the new touch_dir in use", func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, "changed", rossi))
+		return err == nil
+	})
 	r.stop()
+}
+
+// A start that fails is one entry of the journal, with what to do, and STATUS=.
+func TestRunFails(t *testing.T) {
+	program, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(config, []byte("[inbox]\nhots = \"a\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "@pec-ingest-" + filepath.Base(dir) + strconv.Itoa(os.Getpid()), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notify.Close()
+	for format, want := range map[string]string{"journal": "<3>the service can't go on: ", "text": "ingest: error: "} {
+		cmd := exec.Command(program, "--config", config, "--log-format", format, "run")
+		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != exitConfig {
+			t.Errorf("%s: got exit %d, want %d", format, cmd.ProcessState.ExitCode(), exitConfig)
+		}
+		if !strings.HasPrefix(stderr.String(), want) || !strings.Contains(stderr.String(), "hots") || strings.Count(stderr.String(), "hots") != 1 {
+			t.Errorf("%s: got %q, want it once, after %q", format, stderr.String(), want)
+		}
+		buf := make([]byte, 4096)
+		_ = notify.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, err := notify.Read(buf)
+		if err != nil || !strings.HasPrefix(string(buf[:n]), "STATUS=") || !strings.Contains(string(buf[:n]), "hots") {
+			t.Errorf("%s: the service manager was told %q, %v", format, buf[:n], err)
+		}
+	}
 }

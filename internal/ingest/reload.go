@@ -14,8 +14,8 @@ import (
 //
 // What belongs to the open vault can't change: that takes a restart.
 func (s *Service) Renew(cfg *config.Config) (*Service, error) {
-	if cfg.Vault != s.cfg.Vault {
-		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [vault] has changed", Hint: "restart the service to use another vault or other keys"}
+	if opened(cfg.Vault) != opened(s.cfg.Vault) {
+		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": another vault or other keys in [vault]", Hint: "restart the service to use them"}
 	}
 	next, err := assemble(cfg, s.log)
 	if err != nil {
@@ -27,6 +27,12 @@ func (s *Service) Renew(cfg *config.Config) (*Service, error) {
 	n.passing, n.sending, n.checking, n.jobs, n.deciding = s.passing, s.sending, s.checking, s.jobs, s.deciding
 	n.daemon.marks, n.daemon.repeats = s.daemon.marks, s.daemon.repeats
 	return n, nil
+}
+
+// opened is the part of [vault] that an open vault was opened with.
+func opened(v config.Vault) config.Vault {
+	return config.Vault{URL: v.URL, Path: v.Path, Etcd: v.Etcd,
+		RecipientsFile: v.RecipientsFile, IdentityFile: v.IdentityFile, PassphraseFile: v.PassphraseFile}
 }
 
 // AuditRefused records that somebody asked for what he may not have; count is
