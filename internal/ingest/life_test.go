@@ -94,7 +94,9 @@ func (l *life) login(_ context.Context, _ probe.Target, login string, password s
 	}
 	brought := l.offered[p] || o.letters[p]
 	if l.down {
-		if brought && p != o.current && !l.using {
+		// Entered again, the refused password waits like another one where one
+		// waits already; else it is the current one, and stays refused.
+		if again := p == o.current && (!o.broken || o.pending == ""); brought && !again && !l.using {
 			o.pending = p
 		}
 		return probe.Result{Outcome: probe.Network, Detail: "down"}
