@@ -26,7 +26,7 @@ func (c *reportCmd) Run(ctx context.Context, env *environment) error {
 		}
 		answer := r.Probe
 		if answer == "" {
-			answer = "not tried again within the hour"
+			answer = "not tried now: a report has it tried once an hour, and never again once it was refused"
 		}
 		_, err = fmt.Fprintf(env.stdout, "%s: version %d is %s (%s)\n", r.Mailbox, r.Version, r.State, answer)
 		return err

@@ -383,8 +383,8 @@ func (s *studio) inVault(fn func(tx *vault.Tx) error) {
 	}
 }
 
-// hoursLater makes the last check of a mailbox, and its next one, so much
-// older than they are.
+// hoursLater makes the last check of a mailbox, its next one and the last
+// report so much older than they are.
 func (s *studio) hoursLater(mailbox string, hours int) {
 	s.t.Helper()
 	by := -time.Duration(hours) * time.Hour
@@ -394,6 +394,7 @@ func (s *studio) hoursLater(mailbox string, hours int) {
 			return errors.Join(err, errors.New("no such credential"))
 		}
 		cred.LastCheck.At = cred.LastCheck.At.Add(by)
+		cred.ReportedAt = cred.ReportedAt.Add(by)
 		if !cred.LastCheck.NextAt.IsZero() {
 			cred.LastCheck.NextAt = cred.LastCheck.NextAt.Add(by)
 		}

@@ -15,12 +15,13 @@ type ReportResult struct {
 	Mailbox string `json:"mailbox"`
 	Version int    `json:"version"`
 	State   string `json:"state"`
-	Probe   string `json:"probe"` // "" = not tried again so soon
+	Probe   string `json:"probe"` // "" = not tried
 }
 
-// ReportRefused: a program tells that the password it got was refused. It is
-// tried at most once a version and hour; the state follows from the answer,
-// not from the report.
+// ReportRefused: a program tells that the password it got was refused. Reports
+// have it tried at most once a version and hour; the state follows from the
+// answer, not from the report. A login of another origin does not count: the
+// password may have been changed just after it.
 func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login string, now time.Time) (ReportResult, error) {
 	ctx, end, here, err := s.duty(ctx)
 	if err != nil {
@@ -39,13 +40,18 @@ func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login strin
 	}
 	now = now.UTC().Truncate(time.Second)
 	res := ReportResult{Mailbox: k.client.Mailbox, Version: k.version.N}
+	due := false
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+		due, err = s.takeReport(tx, k, now)
+		if err != nil {
+			return err
+		}
 		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "credential.reported", Mailbox: k.client.Mailbox, Login: k.cred.Login, Version: k.version.N})
 	})
 	if err != nil {
 		return res, err
 	}
-	if s.cfg.Probe.Enabled && !k.cred.Refused && !pausing(k.cred.LastCheck.At.Add(time.Hour), now, time.Hour) {
+	if due {
 		result, err := s.checkReported(ctx, k, now)
 		if err != nil {
 			return res, err
@@ -57,6 +63,20 @@ func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login strin
 	}
 	res.State = schedule.StateOf(s.facts(k), s.today(now), s.policy)
 	return res, nil
+}
+
+// takeReport tells whether a report has this version tried, and notes that it
+// does: the next one within the hour does not, whatever becomes of this login.
+func (s *Service) takeReport(tx *vault.Tx, k known, now time.Time) (due bool, err error) {
+	cred, there, err := tx.Credential(k.cred.Mailbox, k.cred.Login)
+	if err != nil || !there || !s.cfg.Probe.Enabled || cred.Refused {
+		return false, err
+	}
+	if cred.Reported == k.version.N && pausing(cred.ReportedAt.Add(time.Hour), now, time.Hour) {
+		return false, nil
+	}
+	cred.Reported, cred.ReportedAt = k.version.N, now
+	return true, tx.PutCredential(cred)
 }
 
 // checkReported tries the one password that was reported.

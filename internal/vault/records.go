@@ -47,10 +47,12 @@ type Credential struct {
 	GoodLogins   int       `json:"good_logins,omitempty"`    // daily ones in a row after the old date
 	GoodLoginDay string    `json:"good_login_day,omitempty"` // the last of them
 	Intent       *Intent   `json:"intent,omitempty"`         // a login with version Intent.Candidate whose result is not known
+	Reported     int       `json:"reported,omitempty"`       // version that was tried last because a program reported it
+	ReportedAt   time.Time `json:"reported_at,omitzero"`
 }
 
 func (c Credential) normal() Credential {
-	c.OrderAt = second(c.OrderAt)
+	c.OrderAt, c.ReportedAt = second(c.OrderAt), second(c.ReportedAt)
 	c.LastCheck = c.LastCheck.normal()
 	return c
 }
