@@ -11,7 +11,7 @@ import (
 )
 
 type providerCmd struct {
-	List providerListCmd `cmd:"" default:"1" help:"List the known providers."`
+	List providerListCmd `cmd:"" default:"withargs" help:"List the known providers."`
 	Show providerShowCmd `cmd:"" help:"One provider with its guide."`
 }
 
@@ -22,7 +22,11 @@ type providerListCmd struct {
 func (c *providerListCmd) Run(env *environment) error {
 	rows := env.providers().All()
 	if c.JSON {
-		return printJSON(env.stdout, rows)
+		views := make([]providerView, 0, len(rows))
+		for _, p := range rows {
+			views = append(views, viewOfProvider(p))
+		}
+		return printJSON(env.stdout, views)
 	}
 	t := newTable(env.stdout, "ID", "NAME", "IMAP", "SMTP", "LOGIN", "VALIDITY", "CONFIRMED")
 	for _, p := range rows {
@@ -57,7 +61,7 @@ func (c *providerShowCmd) Run(env *environment) error {
 		return &ingest.Error{Class: ingest.NotFound, Msg: fmt.Sprintf("no provider %q", c.ID), Hint: "`ingest provider list` shows them"}
 	}
 	if c.JSON {
-		return printJSON(env.stdout, p)
+		return printJSON(env.stdout, viewOfProvider(p))
 	}
 	w := env.stdout
 	fmt.Fprintf(w, "%s  %s\nsigners   %s\nimap      %s %s\nsmtp      %s %s\nlogin     %s\nprograms  %s\nvalidity  %d days, confirmed %s\n",

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -94,6 +95,26 @@ func (e *environment) with(mode ingest.VaultMode, fn func(backend) error) error 
 	}
 	defer r.close()
 	return fn(r)
+}
+
+// withEmptyVault runs fn on a vault that is gone afterwards, for a trial where
+// there is none yet.
+func (e *environment) withEmptyVault(fn func(backend) error) error {
+	dir, err := os.MkdirTemp("", "pec-ingest-trial-")
+	if err != nil {
+		return fmt.Errorf("making room for a trial: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	cfg, err := config.LoadAt(e.Config, "bbolt://"+filepath.Join(dir, "vault.db"))
+	if err != nil {
+		return err
+	}
+	s, err := openHere(cfg, ingest.Writing, e)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.stderr, "ingest: there is no vault yet, so no client is on record: `ingest client import` makes one")
+	return closeAfter(s, fn)
 }
 
 func closeAfter(s *ingest.Service, fn func(backend) error) error {

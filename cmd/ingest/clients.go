@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"pec-ingest/internal/ingest"
 )
 
 type clientCmd struct {
-	List   clientListCmd   `cmd:"" default:"1" help:"List the clients."`
+	List   clientListCmd   `cmd:"" default:"withargs" help:"List the clients."`
 	Add    clientAddCmd    `cmd:"" help:"Add a client, or change what is on record."`
 	Import clientImportCmd `cmd:"" help:"Add and change clients from CSV; never removes."`
 	Remove clientRemoveCmd `cmd:"" help:"Stop the work for a client and destroy the secrets."`
@@ -70,7 +71,7 @@ func (c *clientAddCmd) Run(ctx context.Context, env *environment) error {
 		case changed:
 			word = "changed"
 		}
-		_, err = fmt.Fprintf(env.stdout, "%s: %s\n", c.Mailbox, word)
+		_, err = fmt.Fprintf(env.stdout, "%s: %s\n", strings.ToLower(c.Mailbox), word)
 		return err
 	})
 }

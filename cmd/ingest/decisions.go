@@ -13,7 +13,7 @@ import (
 )
 
 type reviewCmd struct {
-	List    reviewListCmd    `cmd:"" default:"1" help:"What waits for a person."`
+	List    reviewListCmd    `cmd:"" default:"withargs" help:"What waits for a person."`
 	Show    reviewShowCmd    `cmd:"" help:"One item, with the letter; candidates and unusual words masked."`
 	File    reviewFileCmd    `cmd:"" help:"Write a picture or document of an item to a file; this is audited."`
 	Approve reviewApproveCmd `cmd:"" help:"Take a candidate, or a typed password, after trying it."`
@@ -180,7 +180,7 @@ func (c *reviewRejectCmd) Run(ctx context.Context, env *environment) error {
 }
 
 type outboxCmd struct {
-	List    outboxListCmd    `cmd:"" default:"1" help:"Messages that are queued, in doubt or failed."`
+	List    outboxListCmd    `cmd:"" default:"withargs" help:"Messages that are queued, in doubt or failed."`
 	Show    outboxShowCmd    `cmd:"" help:"One message with its text."`
 	Retry   outboxRetryCmd   `cmd:"" help:"Queue a message again that failed or is in doubt."`
 	Drop    outboxDropCmd    `cmd:"" help:"Give a message up."`

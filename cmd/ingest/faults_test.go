@@ -40,9 +40,10 @@ func TestConfigFaults(t *testing.T) {
 		{"nothing at all", "", "inbox.username"},
 		{"no TOML", "[inbox\n", "config.toml:1"},
 		{"store of a later version", strings.Replace(good, "bbolt:///nowhere/vault.db", "redis://x", 1), "vault.url"},
-		{"unknown provider", strings.Replace(good, "host = \"imap.studio.example\"", "provider = \"nessuno\"", 1), "inbox.provider"},
-		{"anchor is no certificate", good + "[trust]\nanchors = [\"config.toml\"]\n", "trust"},
-		{"anchor is missing", good + "[trust]\nanchors = [\"nessuno.pem\"]\n", "trust.anchors"},
+		{"unknown provider", strings.Replace(good, "host = \"imap.studio.example\"", "provider = \"nessuno\"", 1), "config.toml:2: inbox.provider"},
+		{"anchor is no certificate", good + "[trust]\nanchors = [\"config.toml\"]\n", "config.toml:7: trust"},
+		{"anchor is missing", good + "[trust]\nanchors = [\"nessuno.pem\"]\n", "config.toml:8: trust.anchors"},
+		{"revocation list is missing", "\ufeff" + good + "[trust]\r\ncrl = [\"nessuno.crl\"]\r\n", "config.toml:8: trust.crl"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,7 +107,7 @@ func TestVaultFaults(t *testing.T) {
 			before := files(t, s.dir)
 			commands := [][]string{{"get", rossi}, {"status"}, {"once"}}
 			if tt.name == "missing" {
-				commands = [][]string{{"get", rossi}, {"status"}, {"audit"}, {"once", "--dry-run"}} // `once` makes one
+				commands = [][]string{{"get", rossi}, {"status"}, {"audit"}, {"review"}} // `once` makes one
 			}
 			for _, c := range commands {
 				r := s.run(c...)

@@ -64,8 +64,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "ingest: error: %s\ningest: hint: `ingest --help` lists the commands\n", safetext.Text(err.Error()))
+		fmt.Fprintf(stderr, "ingest: error: %s\ningest: hint: %s\n", safetext.Text(err.Error()), usageHint(err))
 		return exitUsage
+	}
+	if c.Config == "" { // an empty variable is none
+		c.Config = defaultConfig
 	}
 	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, global: &c.global}
 	if err := env.openLog(); err != nil {
@@ -73,6 +76,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return report(stderr, parsed.Run(env))
+}
+
+// usageHint names the help of the command that was meant.
+func usageHint(err error) string {
+	var fault *kong.ParseError
+	if errors.As(err, &fault) && len(fault.Context.Path) > 0 {
+		if node := fault.Context.Path[len(fault.Context.Path)-1].Node(); node != nil && node.Parent != nil {
+			return "`" + node.FullPath() + " --help` shows how it is used"
+		}
+	}
+	return "`ingest --help` lists the commands"
 }
 
 // report prints an error as a person should see it and returns its exit code.

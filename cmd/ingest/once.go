@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/term"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/vault"
 )
 
 type onceCmd struct {
@@ -24,17 +28,17 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 		opts.Progress = (&bar{out: f}).show
 	}
 	if c.DryRun {
+		out := env.stdout
+		if c.JSON {
+			out = env.stderr
+		}
 		opts.Observe = func(o ingest.Observation) {
 			if o.Outcome != "" || o.Find == "" {
-				fmt.Fprintf(env.stderr, "uid %d: %s %s %s %s\n", o.UID, o.Kind, o.Mailbox, o.Outcome, o.Reason)
+				fmt.Fprintf(out, "uid %d: %s\n", o.UID, joinWords(string(o.Kind), o.Mailbox, o.Outcome, o.Reason))
 			}
 		}
 	}
-	mode := ingest.Writing
-	if c.DryRun {
-		mode = ingest.Reading // a trial makes no vault
-	}
-	return env.with(mode, func(s backend) error {
+	pass := func(s backend) error {
 		sum, err := s.Once(ctx, opts)
 		// The summary is printed even when the pass broke off: what was done is done.
 		if perr := c.print(env, sum); err == nil {
@@ -47,7 +51,20 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 			return &exitError{exitFailed}
 		}
 		return nil
-	})
+	}
+	if !c.DryRun {
+		return env.with(ingest.Writing, pass)
+	}
+	err := env.with(ingest.Reading, pass) // a trial makes no vault
+	if errors.Is(err, vault.ErrMissing) {
+		return env.withEmptyVault(pass)
+	}
+	return err
+}
+
+// joinWords puts a space between those that are not empty.
+func joinWords(words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 func (c *onceCmd) print(env *environment, s ingest.Summary) error {

@@ -348,6 +348,24 @@ func TestOnceWithoutIdentity(t *testing.T) {
 	s.wantGet(rossi, passwords[rossi])
 }
 
+// Before there is a vault, a trial shows what a pass would do, and makes none.
+func TestOnceDryRunWithoutVault(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.deliver(s.submission(rossi, 3, passwords[rossi]), s.letter(bianchi, 3, "Fattura", "In allegato.\n"))
+	remove(t, s.vaultPath())
+	before := files(t, s.dir)
+	s.once(sum{Seen: 2, Review: 1, Ignored: 1}, "--dry-run")
+	r := s.run("once", "--dry-run")
+	if r.code != exitOK || !strings.Contains(r.stdout, rossi+" review unlisted") || !strings.Contains(r.stdout, "seen 2:") ||
+		!strings.Contains(r.stderr, "there is no vault yet") {
+		t.Errorf("got %s", r)
+	}
+	if after := files(t, s.dir); after != before {
+		t.Errorf("something was written:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
 // --dry-run shows what a pass would do and does nothing of it.
 func TestOnceDryRun(t *testing.T) {
 	t.Parallel()

@@ -17,16 +17,20 @@ type Error struct {
 
 // Error gives "FILE:LINE: KEY: MSG (HINT)" on one line.
 func (e *Error) Error() string {
+	s := e.place() + ": " + e.Msg
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}
+
+func (e *Error) place() string {
 	s := e.File
 	if e.Line > 0 {
 		s += ":" + itoa(e.Line)
 	}
 	if e.Key != "" {
 		s += ": " + e.Key
-	}
-	s += ": " + e.Msg
-	if e.Hint != "" {
-		s += " (" + e.Hint + ")"
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 	"strconv"
@@ -8,6 +9,17 @@ import (
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
+
+// Where says where a key stands in the file of a configuration, as
+// "FILE:LINE: KEY", for faults that show only when it is put to use. The file
+// is read again; where it can't be, the line is left out.
+func (c *Config) Where(key string) string {
+	e := Error{File: c.Path, Key: key}
+	if doc, err := readLimited(c.Path); err == nil {
+		e.Line = indexLines(bytes.TrimPrefix(doc, []byte(byteOrderMark))).line(key)
+	}
+	return e.place()
+}
 
 func itoa(n int) string { return strconv.Itoa(n) }
 

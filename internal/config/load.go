@@ -16,6 +16,9 @@ import (
 // MaxSize is the size in bytes above which a file can't be a configuration.
 const MaxSize = 256 << 10
 
+// byteOrderMark is what Windows editors put before the text.
+const byteOrderMark = "\xef\xbb\xbf"
+
 // Load reads and checks a configuration file.
 //
 // Paths in the file are relative to its folder; a plain name (without a slash)
@@ -51,7 +54,7 @@ func Parse(doc []byte, name, dir, credentials string) (*Config, error) {
 }
 
 func parse(doc []byte, name, dir, credentials, url string) (*Config, error) {
-	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")) // Windows editors
+	doc = bytes.TrimPrefix(doc, []byte(byteOrderMark))
 	if len(doc) > MaxSize {
 		return nil, Errors{{File: name, Msg: "is too large for a configuration", Hint: fmt.Sprintf("at most %d bytes", MaxSize)}}
 	}

@@ -278,7 +278,7 @@ func (s *Service) smtpServer(password secret.Secret) (notify.SMTPConfig, error) 
 	c := s.cfg.SMTP
 	roots, err := rootsWith(c.TLSCAFile)
 	if err != nil {
-		return notify.SMTPConfig{}, &Error{Class: BadConfig, Msg: "smtp.tls_ca_file", Err: err}
+		return notify.SMTPConfig{}, &Error{Class: BadConfig, Msg: s.cfg.Where("smtp.tls_ca_file"), Err: err}
 	}
 	return notify.SMTPConfig{Host: c.Host, Port: c.Port, TLS: c.TLS, Username: c.Username, Password: password,
 		From: c.From, RootCAs: roots, Auth: c.Auth}, nil

@@ -75,7 +75,7 @@ func Providers(cfg *config.Config) (*provider.Table, error) {
 	}
 	table, err := provider.Builtin().With(over)
 	if err != nil {
-		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [[provider]]", Err: err}
+		return nil, &Error{Class: BadConfig, Msg: cfg.Where("provider"), Err: err}
 	}
 	return table, nil
 }
@@ -83,7 +83,7 @@ func Providers(cfg *config.Config) (*provider.Table, error) {
 // fillHosts puts the servers of the named providers where no host is given.
 func fillHosts(cfg *config.Config, table *provider.Table) error {
 	unknown := func(key, id string) error {
-		return &Error{Class: BadConfig, Msg: fmt.Sprintf("%s: %s.provider = %q: no such provider", cfg.Path, key, id),
+		return &Error{Class: BadConfig, Msg: fmt.Sprintf("%s: there is no provider %q with this kind of server", cfg.Where(key+".provider"), id),
 			Hint: "`ingest provider list` shows the known ones; or give " + key + ".host"}
 	}
 	if cfg.Inbox.Host == "" {
@@ -113,14 +113,14 @@ func OpenTrust(cfg *config.Config) (*pec.Trust, error) {
 	for _, f := range cfg.Trust.AnchorFiles {
 		b, err := os.ReadFile(f)
 		if err != nil {
-			return nil, &Error{Class: BadConfig, Msg: "reading a file of trust.anchors", Err: err}
+			return nil, &Error{Class: BadConfig, Msg: cfg.Where("trust.anchors"), Err: err, Hint: "a PEM file, relative to the configuration, or spki-sha256:HEX"}
 		}
 		o.PEM = append(o.PEM, b)
 	}
 	for _, f := range cfg.Trust.CRLFiles {
 		b, err := os.ReadFile(f)
 		if err != nil {
-			return nil, &Error{Class: BadConfig, Msg: "reading a file of trust.crl", Err: err}
+			return nil, &Error{Class: BadConfig, Msg: cfg.Where("trust.crl"), Err: err, Hint: "a file with a revocation list, relative to the configuration"}
 		}
 		o.CRLs = append(o.CRLs, b)
 	}
@@ -130,7 +130,7 @@ func OpenTrust(cfg *config.Config) (*pec.Trust, error) {
 		if errors.Is(err, pec.ErrBadCRL) {
 			hint = "crl holds revocation lists of the PEC authority, PEM or DER, version 2 (RFC 5280)"
 		}
-		return nil, &Error{Class: BadConfig, Msg: cfg.Path + ": [trust]", Err: err, Hint: hint}
+		return nil, &Error{Class: BadConfig, Msg: cfg.Where("trust"), Err: err, Hint: hint}
 	}
 	return trust, nil
 }

@@ -76,7 +76,7 @@ func OpenStore(ctx context.Context, cfg *config.Config, follow bool, log *slog.L
 	if !e.Plain {
 		roots, err := rootsWith(e.CAFile)
 		if err != nil {
-			return nil, &Error{Class: BadConfig, Msg: "vault.etcd_ca_file", Err: err}
+			return nil, &Error{Class: BadConfig, Msg: cfg.Where("vault.etcd_ca_file"), Err: err}
 		}
 		c.TLS = tlsConfig("", roots)
 		if e.CertFile != "" {
@@ -90,7 +90,7 @@ func OpenStore(ctx context.Context, cfg *config.Config, follow bool, log *slog.L
 	if e.PasswordFile != "" {
 		password, err := config.ReadSecretFile(e.PasswordFile)
 		if err != nil {
-			return nil, &Error{Class: BadConfig, Msg: "vault.etcd_password_file", Err: err}
+			return nil, &Error{Class: BadConfig, Msg: cfg.Where("vault.etcd_password_file"), Err: err}
 		}
 		c.Password = password
 	}

@@ -187,7 +187,7 @@ func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session,
 	}
 	roots, err := rootsWith(s.cfg.Inbox.TLSCAFile)
 	if err != nil {
-		return nil, &Error{Class: BadConfig, Msg: "inbox.tls_ca_file", Err: err}
+		return nil, &Error{Class: BadConfig, Msg: s.cfg.Where("inbox.tls_ca_file"), Err: err}
 	}
 	addr := net.JoinHostPort(s.cfg.Inbox.Host, strconv.Itoa(s.cfg.Inbox.Port))
 	sess, err := s.DialInbox(ctx, inbox.Config{

@@ -234,7 +234,7 @@ func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
 func (s *Service) ReviewReject(ctx context.Context, actor string, n int, reason string, tell bool, now time.Time) error {
 	defer s.deciding.lock(n)()
 	reason = safetext.Line(reason)
-	d := decision{actor: actor, what: "rejected: " + reason, outcome: OutcomeRejected, reason: reason}
+	d := decision{actor: actor, what: strings.TrimSuffix("rejected: "+reason, ": "), outcome: OutcomeRejected, reason: reason}
 	if tell {
 		if reason == "" {
 			return usage("a client can't be told a reason that is not given").hint("--reason TEXT")

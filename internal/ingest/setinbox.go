@@ -97,7 +97,7 @@ func (s *Service) SetInbox(ctx context.Context, r SetInboxRequest, now time.Time
 func (s *Service) tryInbox(ctx context.Context, password secret.Secret) (answered bool, err error) {
 	roots, err := rootsWith(s.cfg.Inbox.TLSCAFile)
 	if err != nil {
-		return false, &Error{Class: BadConfig, Msg: "inbox.tls_ca_file", Err: err}
+		return false, &Error{Class: BadConfig, Msg: s.cfg.Where("inbox.tls_ca_file"), Err: err}
 	}
 	sess, err := s.DialInbox(ctx, inbox.Config{
 		Addr: net.JoinHostPort(s.cfg.Inbox.Host, strconv.Itoa(s.cfg.Inbox.Port)), ServerName: s.cfg.Inbox.Host,

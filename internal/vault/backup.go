@@ -15,11 +15,11 @@ import (
 // Summary is what a check of a whole file found.
 type Summary struct {
 	Info
-	Records      int
-	Clients      int
-	Versions     int
-	AuditEntries int
-	AuditHash    string // hash of the newest entry
+	Records      int    `json:"records"`
+	Clients      int    `json:"clients"`
+	Versions     int    `json:"versions"`
+	AuditEntries int    `json:"audit_entries"`
+	AuditHash    string `json:"audit_hash"` // of the newest entry
 }
 
 // VerifyFile checks a vault or a backup as Open does, and its audit chain. It
