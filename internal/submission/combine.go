@@ -13,7 +13,8 @@ func combine(plain, rich *verdict, r *Result) *verdict {
 	p, h := plain.state, rich.state
 	switch {
 	case p == Found && h == Found:
-		if plain.groups[0].forms[0] == rich.groups[0].forms[0] {
+		if a, b := plain.groups[0], rich.groups[0]; a.forms[0] == b.forms[0] {
+			a.starred = a.starred && b.starred // bold in the HTML is no mark in it
 			return plain
 		}
 		r.note(NoteDiffer)

@@ -101,6 +101,9 @@ func (d *dater) readLine(t *text, index int) {
 				as = roleExpiry // "il 13 febbraio scade"
 			}
 		}
+		if ok && !year && as == roleGenerated && day.After(d.today) {
+			day = day.AddDate(-1, 0, 0) // "generata il 13 novembre", two days later
+		}
 		if ok && (year || as != roleNone) {
 			lone := d.near[t.at(index)] || len(l.toks) <= n+1
 			d.found = append(d.found, mention{day: day, role: as, where: t.at(index), lone: lone})
@@ -114,6 +117,9 @@ func (d *dater) readLine(t *text, index int) {
 		}
 	}
 	if dates == 0 {
+		if day, ok := d.relative(l); ok {
+			d.found = append(d.found, mention{day: day, role: roleGenerated, where: t.at(index)})
+		}
 		d.waiting = roleOf(l.words)
 		if len(l.words) > 6 && !l.toks[len(l.toks)-1].colon {
 			d.waiting = roleNone
@@ -141,12 +147,13 @@ func roleOf(w []string) role {
 }
 
 var (
-	reDMY   = newPattern(`^(\d{1,2})[./-](\d{1,2})[./-](\d{2}|\d{4})$`)
-	reYMD   = newPattern(`^(\d{4})[./-](\d{1,2})[./-](\d{1,2})$`)
-	reDM    = newPattern(`^(\d{1,2})[./](\d{1,2})$`)
-	reDay   = newPattern(`(?i)^(\d{1,2})(°|º|st|nd|rd|th)?$`)
-	reYear  = newPattern(`^(20\d{2})$`)
-	reYear2 = newPattern(`^'?(\d{2})$`)
+	reDMY       = newPattern(`^(\d{1,2})[./-](\d{1,2})[./-](\d{2}|\d{4})$`)
+	reYMD       = newPattern(`^(\d{4})[./-](\d{1,2})[./-](\d{1,2})$`)
+	reRomanDate = newPattern(`^(\d{1,2})[./-]([IVX]{1,4})[./-](\d{2}|\d{4})$`)
+	reDM        = newPattern(`^(\d{1,2})[./](\d{1,2})$`)
+	reDay       = newPattern(`(?i)^(\d{1,2})(°|º|st|nd|rd|th)?$`)
+	reYear      = newPattern(`^(20\d{2})$`)
+	reYear2     = newPattern(`^'?(\d{2})$`)
 )
 
 // dateAt reads the date that begins at token i. n is how many tokens it
@@ -175,6 +182,19 @@ func (d *dater) dateAt(l *line, i int) (day time.Time, year bool, n int, ok bool
 		day, ok = makeDay(y, monthOf(fold(f[1])), num(reDay.FindStringSubmatch(f[0])[1]))
 		return day, true, 1, ok
 	}
+	if m := reRomanDate.FindStringSubmatch(core); m != nil && romanMonth(m[2]) > 0 {
+		day, ok = makeDay(fullYear(m[3]), romanMonth(m[2]), num(m[1]))
+		return day, true, 1, ok
+	}
+	if n := dayWord(&l.toks[i]); n > 0 {
+		j := i + 1
+		if j < len(l.toks) && (l.toks[j].core == "di" || l.toks[j].core == "of") {
+			j++
+		}
+		if j < len(l.toks) && monthOf(fold(l.toks[j].core)) > 0 {
+			return d.named(l, i, j+1, monthOf(fold(l.toks[j].core)), n)
+		}
+	}
 	if m := reDay.FindStringSubmatch(core); m != nil {
 		j := i + 1
 		if j < len(l.toks) && (l.toks[j].core == "di" || l.toks[j].core == "of") {
@@ -191,6 +211,9 @@ func (d *dater) dateAt(l *line, i int) (day time.Time, year bool, n int, ok bool
 	}
 	if day, year, n := d.endOfMonth(l, i); n > 0 {
 		return day, year, n, true
+	}
+	if day, n := d.endOfThis(l, i); n > 0 {
+		return day, false, n, true
 	}
 	if i+4 < len(l.toks) && l.toks[i+1].s == "/" && l.toks[i+3].s == "/" { // "13 / 02 / 2024"
 		if m := reDMY.FindStringSubmatch(core + "/" + l.toks[i+2].core + "/" + l.toks[i+4].core); m != nil {
@@ -298,28 +321,22 @@ func (d *dater) spanAt(l *line, i int) int {
 	}
 	p, _ := lex().longest(w[at:], "within")
 	k := at + len(p.words)
+	for j := 0; j < 2 && k < len(w) && lex().has(w[k:k+1], "spanglue"); j++ { // "validità di sei mesi"
+		k++
+	}
 	if k >= len(w) || k+1 >= len(w) && !strings.HasSuffix(w[k], "gg") {
 		return 0
 	}
-	n := num(w[k])
 	if days, ok := strings.CutSuffix(w[k], "gg"); ok && num(days) > 0 && num(days) <= 400 { // "90gg"
 		d.spans = append(d.spans, span{days: num(days)})
 		return l.tokOf[k] - i + 1
 	}
-	for j, word := range lex().order["number"] {
-		if word == w[k] {
-			n = j%10 + 1
-		}
-	}
-	for sec, value := range map[section]int{"number90": 90, "number80": 80, "number30": 30, "number60": 60} {
-		if contains(lex().order[sec], w[k]) {
-			n = value
-		}
-	}
-	if n <= 0 || n > 400 {
+	n, used := howMany(w[k:])
+	if n <= 0 || n > 400 || k+used >= len(w) {
 		return 0
 	}
-	unit, ok := lex().longest(w[k+1:], "day", "week", "months")
+	k += used - 1
+	unit, ok := lex().longest(w[k+1:], "day", "week", "months", "years")
 	if !ok {
 		return 0
 	}
@@ -329,6 +346,8 @@ func (d *dater) spanAt(l *line, i int) int {
 			d.spans = append(d.spans, span{days: n})
 		case unit.is("week"):
 			d.spans = append(d.spans, span{days: 7 * n})
+		case unit.is("years"):
+			d.spans = append(d.spans, span{months: 12 * n})
 		default:
 			d.spans = append(d.spans, span{months: n})
 		}

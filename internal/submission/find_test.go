@@ -136,8 +136,8 @@ func TestSeveralMailboxes(t *testing.T) {
 	}
 }
 
-// Punctuation behind a password with a mark in it: the sentence's, most
-// likely, but only a login can tell.
+// Punctuation behind a password is the sentence's, most likely, but only a
+// login can tell, unless something in the letter does.
 func TestLoose(t *testing.T) {
 	for _, c := range []struct {
 		body  string
@@ -146,8 +146,13 @@ func TestLoose(t *testing.T) {
 		{"La nuova password: Xy1!2ab, grazie", true},
 		{"La nuova password è Xy1!2ab. Grazie", true},
 		{"La nuova password è «Xy1!2ab»", false},
-		{"La nuova password: Xy12ab, grazie", false},
-		{"La nuova password è Xy12ab. Grazie", false},
+		{"La nuova password: Xy12ab, grazie", true},
+		{"La nuova password è Xy12ab. Grazie", true},
+		{"La nuova password è Xy12ab. Grazie\nXy12ab", false},
+		{"La nuova password, Xy12ab, scade a febbraio", false},
+		{"Vi mando quanto avete richiesto ieri.\nLa nuova password è Xy12ab.\nResto in attesa di una conferma.", false},
+		{"La nuova password è *Xy12ab*", true},
+		{"La nuova password è Xy12ab", false},
 		{"La nuova password è Xy1!2ab", false},
 	} {
 		r := submission.Find(message("Password", c.body), submission.Options{})

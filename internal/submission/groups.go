@@ -19,6 +19,7 @@ type group struct {
 	capped   bool // something speaks against it
 	trimmed  bool // see reading
 	ended    bool
+	starred  bool
 	past     bool // old, negated, dead, webmail, quoted: asked only if nothing else is there
 }
 
@@ -93,6 +94,9 @@ func merge(in []*group) []*group {
 		}
 		if g.score > into.score && !into.past {
 			into.score, into.where, into.capped = g.score, g.where, into.capped && g.capped
+		}
+		if into.forms[0] == g.forms[0] { // written twice, once without the mark
+			into.ended, into.starred = into.ended && g.ended, into.starred && g.starred
 		}
 		if into.past && !g.past || g.past && !into.past && !strings.Contains(strings.Join(g.why, " "), "quoted") {
 			// The same password named as new and as old: somebody must look.

@@ -8,7 +8,7 @@ func (v *verdict) rate(h *hit, sender string) (*group, bool) {
 	if v.foreign(h) {
 		return nil, false
 	}
-	g := &group{forms: h.reading.forms, doubtful: h.doubtful, trimmed: h.reading.trimmed, ended: h.reading.ended, where: h.where, link: h.link, label: h.label}
+	g := &group{forms: h.reading.forms, doubtful: h.doubtful, trimmed: h.reading.trimmed, ended: h.reading.ended, starred: h.reading.starred, where: h.where, link: h.link, label: h.label}
 	if h.mailbox != sender {
 		g.mailbox = h.mailbox
 	}

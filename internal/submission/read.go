@@ -194,7 +194,7 @@ func candidates(groups []*group) []Candidate {
 			} else if g.doubtful {
 				score = min(score, Clear-1)
 			}
-			out = append(out, Candidate{Secret: secret.FromString(f), Where: g.where, Score: max(score, 1), Why: g.why, Loose: i == 0 && g.ended && hasSpecial(f)})
+			out = append(out, Candidate{Secret: secret.FromString(f), Where: g.where, Score: max(score, 1), Why: g.why, Loose: i == 0 && (g.ended || g.starred)})
 		}
 	}
 	return out

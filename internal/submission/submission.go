@@ -78,8 +78,9 @@ type Candidate struct {
 	Score  int      // 0 to 100; at least Clear where the text leaves no doubt
 	Why    []string // stable English words
 
-	// Loose: the punctuation behind it is likely the sentence's, and may be the
-	// password's: enough where a login proves it, else a person must look.
+	// Loose: the punctuation behind it is likely the sentence's, or the asterisks
+	// around it bold, and may be the password's: enough where a login proves it,
+	// else a person must look.
 	Loose bool
 }
 

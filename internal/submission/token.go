@@ -42,7 +42,7 @@ var (
 	reMail       = newPattern(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
 	reLink       = newPattern(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
 	reDate       = newPattern(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
-	reNamedDate  = newPattern(`^\d{1,2}[./-]([a-z]{3,9})[./-]\d{2,4}$`)
+	reNamedDate  = newPattern(`^\d{1,2}[./-]([a-z]{1,9})[./-]\d{2,4}$`)
 	reTime       = newPattern(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
 	rePhone      = newPattern(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
 	reAmount     = newPattern(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
@@ -230,7 +230,7 @@ func shape(s string) kind {
 		return kindOther
 	}
 	if low[0] >= '0' && low[0] <= '9' {
-		if m := reNamedDate.FindStringSubmatch(low); m != nil && monthOf(fold(m[1])) > 0 {
+		if m := reNamedDate.FindStringSubmatch(low); m != nil && (monthOf(fold(m[1])) > 0 || romanMonth(strings.ToUpper(m[1])) > 0) {
 			return kindOther
 		}
 	}

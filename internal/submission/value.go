@@ -186,6 +186,7 @@ func (s *scanner) setting(l *line, start, end int, c *context) setting {
 		joined:   follows(l, end, "join"),
 		thanks:   follows(l, end, "closing", "expiry", "within"),
 		casual:   startsLower(l.toks[0].s),
+		aside:    start > 0 && l.toks[start-1].comma,
 		rich:     s.rich,
 	}
 }

@@ -33,6 +33,7 @@ type setting struct {
 	joined   bool // "and" follows
 	casual   bool // the line itself begins with a small letter
 	thanks   bool // a closing formula or the expiry follows
+	aside    bool // a comma stands before it: "la password, abc123, è …"
 	rich     bool // the text was HTML, which needs no asterisks
 	escapes  bool // markdown escapes elsewhere in the letter
 }
@@ -44,7 +45,8 @@ type reading struct {
 	doubtful bool
 	quoted   bool // marked as a value by quotes, backticks, bold
 	trimmed  bool // punctuation or quotes were taken for the sentence's
-	ended    bool // punctuation at the end was
+	ended    bool // punctuation at the end was, and nothing proves it
+	starred  bool // asterisks or low lines around it were: bold, or its own
 }
 
 func (r *reading) add(s string) {
@@ -69,7 +71,8 @@ func read(s string, in setting) reading {
 	v, doubt := trimEnd(s, in)
 	r.doubtful = doubt
 	r.trimmed = v != s
-	r.ended = v != s
+	_, closed := unwrap(v)
+	r.ended = v != s && !closed && !(in.dots && v+"." == s) && !(in.aside && in.more && v+"," == s)
 	partly := s
 	if len(s)-len(v) > 1 {
 		partly = s[:len(s)-1]
@@ -79,6 +82,7 @@ func read(s string, in setting) reading {
 	if marked {
 		r.trimmed = true
 		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
+		r.starred = strings.ContainsAny(v[:1], "*_")
 		// A password rich in marks may have a pair of its own at its ends.
 		most := map[byte]int{'(': 1, '"': 1, '\'': 1, '`': 3, '_': -1}
 		limit, known := most[v[0]]
@@ -114,7 +118,7 @@ func read(s string, in setting) reading {
 		r.add(v)
 		r.add(v[1:])
 	}
-	if rest, glued := afterLabel(v); glued && !in.labelled {
+	if rest, glued := afterLabel(v); glued && (!in.labelled || strings.ContainsAny(v[:len(v)-len(rest)], ":=")) {
 		r.doubtful = true
 		r.add(rest)
 	}
@@ -140,13 +144,14 @@ func afterLabel(s string) (string, bool) {
 	if word := leadingLetters(s); len(word) >= 3 && len(s)-len(word) > minLength && strings.ContainsAny(s[len(word):len(word)+1], ":=") && knownWord(strings.ToLower(word)) {
 		return s[len(word)+1:], true // "come richiesto:abc123"
 	}
-	i := strings.IndexAny(s, "-_/.>;,")
+	const between = "-_/.>;,:="
+	i := strings.IndexAny(s, between)
 	if i < 2 || len(s)-i-1 < minLength {
 		return s, false
 	}
 	label := fold(s[:i])
 	if p, ok := lex().longest([]string{label}, "password"); ok && len(p.words) == 1 || passwordWord(label) {
-		return strings.TrimLeft(s[i:], "-_/.>;,"), true
+		return strings.TrimLeft(s[i:], between), true
 	}
 	return s, false
 }
