@@ -321,7 +321,7 @@ func (d *dater) spanAt(l *line, i int) int {
 	}
 	p, _ := lex().longest(w[at:], "within")
 	k := at + len(p.words)
-	for j := 0; j < 2 && k < len(w) && lex().has(w[k:k+1], "spanglue"); j++ { // "validità di sei mesi"
+	for j := 0; j < 2 && k < len(w) && lex().small["spanglue"][w[k]]; j++ { // "validità di sei mesi"
 		k++
 	}
 	if k >= len(w) || k+1 >= len(w) && !strings.HasSuffix(w[k], "gg") {

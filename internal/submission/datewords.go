@@ -41,6 +41,9 @@ func howMany(w []string) (n, words int) {
 	if n := ordered("number", 10, w[0]); n > 0 {
 		return n, 1
 	}
+	if lex().small["one"][w[0]] {
+		return 1, 1
+	}
 	best := 0
 	for _, p := range lex().byFirst[w[0]] {
 		if len(p.words) <= best || len(p.words) > len(w) || !equalWords(p.words, w[:len(p.words)]) {
@@ -88,7 +91,7 @@ func (d *dater) endOfThis(l *line, i int) (day time.Time, n int) {
 		return time.Time{}, 0
 	}
 	n = l.tokOf[at+len(p.words)-1] - i + 1
-	if next := at + len(p.words); next < len(l.words) && lex().has(l.words[next:next+1], "nextone") {
+	if next := at + len(p.words); next < len(l.words) && lex().small["nextone"][l.words[next]] {
 		return time.Time{}, 0
 	}
 	if p.is("yearend") {

@@ -111,7 +111,7 @@ func (v *verdict) stateOf() State {
 			return Ambiguous
 		case lone && best.score >= Clear && !best.doubtful:
 			return Found
-		case lone && best.score >= believed && !best.capped && best.strong && !best.doubtful && v.facts.about() && !v.facts.other:
+		case lone && best.score >= believed && !best.capped && best.strong && !best.doubtful && v.facts.about() && !v.facts.other && !v.rivalled(best):
 			best.score = Clear
 			best.why = append(best.why, "the-only-one")
 			return Found
@@ -137,6 +137,18 @@ func (v *verdict) stateOf() State {
 		return Intended
 	}
 	return None
+}
+
+// rivalled tells whether a second value that looks like a password stands in
+// the letter without a word of what it is: a first one that is only near the
+// label is no better.
+func (v *verdict) rivalled(best *group) bool {
+	for _, g := range v.groups {
+		if g != best && g.link == linkNone && g.strong && !g.past {
+			return true
+		}
+	}
+	return false
 }
 
 // guideExample is the password that the client guide shows; a letter with it

@@ -87,7 +87,7 @@ func (l *letter) gather(body, attached []text) facts {
 	f.moving = said["extend"] || said["extendweak"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
 	f.other = f.otherSubj || l.archives > 0
-	f.stranger = !f.subject && l.strange(sub)
+	f.stranger = !f.subject && (l.strange(sub) || !f.reply && elsewhere(sub))
 	dotted, undotted, values, lines := 0, 0, 0, 0
 	texts := append(append([]text{}, body...), attached...)
 	for ti := range texts {
@@ -170,6 +170,30 @@ func (l *letter) strange(words []string) bool {
 		if len(w) > 2 && !knownWord(w) && !ordinary(w) && !l.names[w] && strings.Trim(w, "0123456789") != "" {
 			return true
 		}
+	}
+	return false
+}
+
+// elsewhere tells whether a subject names a thing that is none of ours:
+// "cartella condivisa", not "varie" or "come da accordi".
+func elsewhere(words []string) bool {
+	for i := 0; i < len(words); {
+		p, ok := lex().longest(words[i:])
+		switch {
+		case ok && p.is("password", "app", "code", "mail", "mailweak", "webmail", "mailhead", "softfield"):
+			return false
+		case ok:
+			i += len(p.words)
+			continue
+		case len(words[i]) > 3 && !lex().small["subject"][words[i]] && !lex().small["whose"][words[i]] && !lex().people[words[i]] && !ordinary(words[i]) && knownWord(words[i]):
+			for _, w := range words[i:] {
+				if lex().has([]string{w}, "password", "app", "code", "mail", "mailweak", "webmail") {
+					return false
+				}
+			}
+			return true
+		}
+		i++
 	}
 	return false
 }

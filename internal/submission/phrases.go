@@ -19,6 +19,8 @@ type lexicon struct {
 	words   map[string]bool     // every single word of the phrases and of the word lists
 	names   map[string]bool     // lang/names.txt, lower case
 	order   map[section][]string
+	small   map[section]map[string]bool // lang/small.txt
+	people  map[string]bool             // lang/words-names.txt
 }
 
 type phrase struct {
@@ -58,6 +60,8 @@ func loadLexicon() *lexicon {
 		words:   map[string]bool{},
 		names:   map[string]bool{},
 		order:   map[section][]string{},
+		small:   map[section]map[string]bool{},
+		people:  map[string]bool{},
 	}
 	for _, name := range []string{"it.txt", "en.txt"} {
 		sec := section("")
@@ -72,10 +76,25 @@ func loadLexicon() *lexicon {
 	for _, line := range langLines("names.txt") {
 		l.names[line] = true
 	}
+	sec := section("")
+	for _, line := range langLines("small.txt") {
+		if strings.HasPrefix(line, "[") {
+			sec = section(strings.Trim(line, "[]"))
+			l.small[sec] = map[string]bool{}
+			continue
+		}
+		for _, w := range splitWords(line) {
+			l.small[sec][w] = true
+			l.words[w] = true
+		}
+	}
 	for _, name := range []string{"words-it.txt", "words-en.txt", "words-names.txt"} {
 		for _, line := range langLines(name) {
 			for _, w := range splitWords(line) {
 				l.words[w] = true
+				if name == "words-names.txt" {
+					l.people[w] = true
+				}
 			}
 		}
 	}

@@ -13,7 +13,7 @@ func (v *verdict) rate(h *hit, sender string) (*group, bool) {
 		g.mailbox = h.mailbox
 	}
 	coded := h.kind == kindWeird && strings.ContainsAny(g.forms[0], "0123456789")
-	g.strong = (h.kind == kindStrong || coded) && !h.weak
+	g.strong = (h.kind == kindStrong || coded && h.link != linkNear) && !h.weak
 	switch h.link {
 	case linkDirect:
 		g.score, g.why = 95, []string{"after-label"}
@@ -92,6 +92,7 @@ func (v *verdict) objections(h *hit) []objection {
 		{h.weak && h.link != linkNear, 58, false, "looks-ordinary"},
 		{h.unknown, 75, false, "unknown-word"},
 		{h.other || f.other && generic, 74, false, "other-purpose"},
+		{h.purpose, 74, false, "other-purpose"},
 		{h.asked, 74, false, "question"},
 		{h.unsure, 74, false, "unsure"},
 		{f.half, 74, false, "in-parts"},
@@ -100,7 +101,7 @@ func (v *verdict) objections(h *hit) []objection {
 		{v.crowded, 74, false, "too-many"},
 		{h.webmail && h.mail, 74, false, "webmail"},
 		{h.webmail && !h.mail, 30, true, "webmail"},
-		{h.personal && !h.mail && !h.webmail, 74, false, "personal"},
+		{h.personal && !h.mail && !h.webmail || h.private, 74, false, "personal"},
 		{f.future, 76, false, "another-announced"},
 		{h.old || h.negated || h.dead, 20, true, "old"},
 		{h.zone == zoneQuoted, 15, true, "quoted"},

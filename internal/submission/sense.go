@@ -52,8 +52,10 @@ func (s *scanner) fill(h *hit, c *context) {
 		h.mail = false // "password della firma remota Namirial"
 	}
 	h.personal = at["webmailweak"] > 0
+	h.private = at["privatemail"] > 0 && at["app"] < at["privatemail"]
 	h.webmail = at["webmail"] > 0 && c.label != "app" && at["mail"] < at["webmail"]
 	here := at["otherhere"] // "password del computer", "computer: password"
+	h.purpose = c.label == "password" && !h.mail && c.labelAt <= len(w) && otherPurpose(w[c.labelAt:])
 	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3
 }
 

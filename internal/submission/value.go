@@ -25,7 +25,10 @@ type hit struct {
 	old, isNew, example, negated, dead bool
 	asked                              bool // in a question
 	unsure                             bool // in a line that says "perhaps"
+	purpose                            bool // for a thing that is none of ours
+	start, end                         int  // its tokens on the line; 0, 0 unknown
 	other, webmail, mail               bool // what the password is for
+	private                            bool // another provider's, or not certified
 	personal                           bool // "password personale": the webmail's, or a private mailbox's
 	unknown                            bool // a word between label and value that is in no list
 	doubtful                           bool // value unclear, see reading
@@ -90,6 +93,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 			h.reading = parted(tok.s, rest, in)
 		}
 	}
+	h.start, h.end = i, i+n
 	after(l, i+n, &h)
 	s.finish(t, &h, l.toks[i+n-1].s, in)
 	s.mailbox = ""
