@@ -102,10 +102,20 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	if tok.comma {
 		c.commaAt = len(c.words)
 	}
-	if tok.stop && tok.kind != kindNone && !(tok.kind == kindWord && len(tok.core) <= 3 && !tok.quest) {
+	if tok.stop && tok.kind != kindNone && !abbreviated(l, i+n-1) {
 		c.endSentence()
 	}
 	return n
+}
+
+// abbreviated tells whether the dot of token i cuts a word short: "n.",
+// "prot. 884/AM", but not "la pass. Grazie".
+func abbreviated(l *line, i int) bool {
+	tok := l.toks[i]
+	if tok.kind != kindWord || tok.quest || !strings.HasSuffix(tok.s, ".") {
+		return false
+	}
+	return len(tok.core) <= 3 || len(tok.core) == 4 && i+1 < len(l.toks) && (l.toks[i+1].kind != kindWord || startsLower(l.toks[i+1].s))
 }
 
 // elided are the articles and prepositions that an apostrophe joins to a word.

@@ -83,9 +83,9 @@ func (l *letter) gather(body, attached []text) facts {
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
 	f.mail, f.mailweak = said["mail"], said["mailweak"]
-	f.extend = said["extend"]
 	f.moving = said["extend"] || said["extendweak"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
+	f.extend = said["extend"] && !f.reply && !forwards(sub) // those words are somebody else's
 	f.other = f.otherSubj || l.archives > 0
 	f.stranger = !f.subject && (l.strange(sub) || !f.reply && elsewhere(sub))
 	dotted, undotted, values, lines := 0, 0, 0, 0
@@ -139,6 +139,11 @@ func (l *letter) gather(body, attached []text) facts {
 	f.dots = dotted > 0 && undotted == 0
 	f.bare = values == 1 && lines == 1
 	return f
+}
+
+// forwards tells whether a subject is a forwarded message's.
+func forwards(sub []string) bool {
+	return len(sub) > 0 && (sub[0] == "i" || sub[0] == "fw" || sub[0] == "fwd" || sub[0] == "inoltro")
 }
 
 // otherLogin: "utente: mrossi" — our mailboxes log in with an address, mostly.

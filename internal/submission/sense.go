@@ -42,7 +42,7 @@ func (s *scanner) fill(h *hit, c *context) {
 		h.old = true
 	}
 	h.example = at["example"] > 0 && end-at["example"] <= 2
-	h.negated = at["not"] > 0 && end-at["not"] <= 3
+	h.negated = at["not"] > 0 && end-at["not"] <= 3 && !characters(w[at["not"]:])
 	mail := at["mail"]
 	if c.label == "app" || at["app"] > 0 || at["mailweak"] > 0 {
 		mail = max(mail, at["app"], at["mailweak"], 1)
@@ -57,6 +57,17 @@ func (s *scanner) fill(h *hit, c *context) {
 	here := at["otherhere"] // "password del computer", "computer: password"
 	h.purpose = c.label == "password" && !h.mail && c.labelAt <= len(w) && otherPurpose(w[c.labelAt:])
 	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3
+}
+
+// characters tells whether words speak of single characters: "uno zero e non
+// una o: …".
+func characters(w []string) bool {
+	for i := range w {
+		if single(w, i) || len(w[i]) == 1 && i > 0 && (w[i-1] == "una" || w[i-1] == "un" || w[i-1] == "an") {
+			return true
+		}
+	}
+	return lex().has(w, "letter-l", "letter-i", "letter-o", "digit-0", "digit-1")
 }
 
 // after judges a value by the words behind it: "… doesn't work any more",

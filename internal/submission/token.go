@@ -54,7 +54,8 @@ var (
 	reFile       = newPattern(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
 	reGluedArrow = newPattern(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
 	reLabel      = newPattern(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
-	reMailValue  = newPattern(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=])(\S{4,})$`)
+	reMailValue  = newPattern(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=;,|/])(\S{4,})$`)
+	reContentID  = newPattern(`(?i)^cid:\S+$`)
 	reError      = newPattern(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
 	reMsgID      = newPattern(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
@@ -226,6 +227,9 @@ func shape(s string) kind {
 	if lex().names[low] {
 		return kindWord
 	}
+	if s[0] == '@' && lex().people[low[1:]] {
+		return kindWord // "@Giulia", as chats address people
+	}
 	if strings.ContainsAny(s, "0123456789@./:") && recognised(s) {
 		return kindOther
 	}
@@ -292,7 +296,7 @@ func shape(s string) kind {
 
 // recognised: an address, a date, a number of some register, …
 func recognised(s string) bool {
-	for _, re := range []pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError} {
+	for _, re := range []pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError, reContentID} {
 		if re.MatchString(s) {
 			return true
 		}

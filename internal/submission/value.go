@@ -190,9 +190,20 @@ func (s *scanner) setting(l *line, start, end int, c *context) setting {
 		joined:   follows(l, end, "join"),
 		thanks:   follows(l, end, "closing", "expiry", "within"),
 		casual:   startsLower(l.toks[0].s),
-		aside:    start > 0 && l.toks[start-1].comma,
+		aside:    start > 0 && strings.HasSuffix(l.toks[start-1].s, ","),
+		listed:   listed(l, start),
 		rich:     s.rich,
 	}
+}
+
+// listed tells whether a semicolon before token start parts the line.
+func listed(l *line, start int) bool {
+	for _, t := range l.toks[:start] {
+		if strings.HasSuffix(t.s, ";") && (t.kind == kindOther || t.kind == kindStrong || t.kind == kindWord) {
+			return true
+		}
+	}
+	return false
 }
 
 // follows tells whether a phrase of one of the sections begins at token i.

@@ -34,6 +34,7 @@ type setting struct {
 	casual   bool // the line itself begins with a small letter
 	thanks   bool // a closing formula or the expiry follows
 	aside    bool // a comma stands before it: "la password, abc123, è …"
+	listed   bool // semicolons part the line: "utente …; password …; …"
 	rich     bool // the text was HTML, which needs no asterisks
 	escapes  bool // markdown escapes elsewhere in the letter
 }
@@ -72,12 +73,17 @@ func read(s string, in setting) reading {
 	r.doubtful = doubt
 	r.trimmed = v != s
 	_, closed := unwrap(v)
-	r.ended = v != s && !closed && !(in.dots && v+"." == s) && !(in.aside && in.more && v+"," == s)
+	r.ended = v != s && !closed && !(in.dots && v+"." == s) && !(in.aside && in.more && v+"," == s) && !(in.listed && v+";" == s)
 	partly := s
 	if len(s)-len(v) > 1 {
 		partly = s[:len(s)-1]
 	}
 
+	if bare := strings.TrimRight(v, "}])"); bare != v {
+		if _, ok := unwrap(bare); ok && strings.ContainsAny(bare[:1], "\"'`") {
+			v = bare // the end of a JSON object
+		}
+	}
 	inner, marked := unwrap(v)
 	if marked {
 		r.trimmed = true
@@ -86,6 +92,9 @@ func read(s string, in setting) reading {
 		// A password rich in marks may have a pair of its own at its ends.
 		most := map[byte]int{'(': 1, '"': 1, '\'': 1, '`': 3, '_': -1}
 		limit, known := most[v[0]]
+		if strings.HasPrefix(v, "__") {
+			limit = 0
+		}
 		if v[0] >= 0x80 {
 			limit, known = maxLength, true // guillemets
 		}
@@ -192,6 +201,9 @@ func trimEnd(s string, in setting) (string, bool) {
 		// A password with a mark in it may well end with one more; so may a
 		// very short one, and one before a dot that ends no sentence.
 		natural := tail == "." && in.capital || tail == "," && in.goesOn && !in.joined && len(core) >= shortest
+		if tail == ";" && in.listed {
+			return core, marks > 1
+		}
 		stops := tail == "." && in.goesOn && !in.thanks && !in.casual
 		return core, marks > 1 || marks == 1 && !natural || tail != "," && len(core) < shortest || stops || tail == ";" && !in.prose
 	case in.closed || in.opened:
