@@ -104,6 +104,14 @@ func (d *dater) readLine(t *text, index int) {
 		if ok && !year && as == roleGenerated && day.After(d.today) {
 			day = day.AddDate(-1, 0, 0) // "generata il 13 novembre", two days later
 		}
+		if as == roleExpiry && aboutElse(l, i, i+n) {
+			i += n
+			if i < len(l.toks) {
+				last = l.toks[i].where
+			}
+			dates++
+			continue
+		}
 		if ok && (year || as != roleNone) {
 			lone := d.near[t.at(index)] || len(l.toks) <= n+1
 			d.found = append(d.found, mention{day: day, role: as, where: t.at(index), lone: lone})
@@ -340,7 +348,9 @@ func (d *dater) spanAt(l *line, i int) int {
 	if !ok {
 		return 0
 	}
-	if p.is("expiry") || p.words[0] == "per" || roleOf(w[:k]) == roleExpiry || lex().has(w[:k], "expiry", "within") {
+	end := l.tokOf[k+1] + 1
+	weak := len(p.words) == 1 && lex().small["whenever"][p.words[0]] // "ci vediamo tra 10 giorni"
+	if !aboutElse(l, i, end) && (!weak || roleOf(w[:k]) == roleExpiry || lex().has(w, "password", "app")) {
 		switch {
 		case unit.is("day"):
 			d.spans = append(d.spans, span{days: n})

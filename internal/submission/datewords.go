@@ -38,24 +38,25 @@ func howMany(w []string) (n, words int) {
 	if n := num(w[0]); n > 0 {
 		return n, 1
 	}
-	if n := ordered("number", 10, w[0]); n > 0 {
-		return n, 1
-	}
-	if lex().small["one"][w[0]] {
-		return 1, 1
-	}
-	best := 0
 	for _, p := range lex().byFirst[w[0]] {
-		if len(p.words) <= best || len(p.words) > len(w) || !equalWords(p.words, w[:len(p.words)]) {
+		if len(p.words) <= words || len(p.words) > len(w) || !equalWords(p.words, w[:len(p.words)]) {
 			continue
 		}
 		for _, s := range p.sections {
 			if value, ok := strings.CutPrefix(string(s), "number"); ok && value != "" {
-				n, best = num(value), len(p.words)
+				n, words = num(value), len(p.words)
 			}
 		}
 	}
-	return n, best
+	switch unit := ordered("number", 10, w[0]); {
+	case words > 0:
+		return n, words
+	case unit > 0:
+		return unit, 1
+	case lex().small["one"][w[0]]:
+		return 1, 1
+	}
+	return 0, 0
 }
 
 // relative reads "oggi" and "ieri" in a line about a generated password, as

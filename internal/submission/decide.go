@@ -35,16 +35,16 @@ func (l *letter) judge(body []text, sender string) *verdict {
 	v.facts = l.gather(body, l.attached)
 	var hits []hit
 	for i := range all {
-		hits = append(hits, l.scanText(&all[i], v.facts)...)
+		hits = append(hits, l.scanText(&all[i], v.facts, sender)...)
 	}
-	subject := l.scanText(&l.subject, v.facts)
+	subject := l.scanText(&l.subject, v.facts, sender)
 	hits = append(hits, subject...)
 	v.decide(hits, sender)
 	return v
 }
 
-func (l *letter) scanText(t *text, f facts) []hit {
-	own := scanner{names: l.names, dots: f.dots, escapes: f.escapes, rich: t.source == "text/html"}
+func (l *letter) scanText(t *text, f facts, sender string) []hit {
+	own := scanner{sender: toLowerASCII(sender), names: l.names, dots: f.dots, escapes: f.escapes, rich: t.source == "text/html"}
 	own.scan(t, false)
 	old := own
 	old.hits, old.pending, old.mailbox = nil, nil, ""
@@ -95,9 +95,7 @@ func (v *verdict) stateOf() State {
 		}
 	}
 	if len(live) > 0 {
-		if live[0].trimmed && v.facts.marks {
-			live[0].doubtful = true // "il punto fa parte della password"
-		}
+		live[0].heedMarks(v.facts)
 		if live[0].heed(v.facts.explained) {
 			v.notes = append(v.notes, NoteExplained)
 		}
@@ -130,7 +128,7 @@ func (v *verdict) stateOf() State {
 		}
 		return Ambiguous
 	}
-	if len(v.groups) > 0 && v.groups[0].score >= rival {
+	if len(v.groups) > 0 && (v.groups[0].score >= rival || !v.facts.about() && len(v.groups) == 1) {
 		return Ambiguous
 	}
 	if v.facts.intends() && (!contains(v.notes, NoteOther) || v.facts.app || v.facts.subject && !v.facts.otherSubj) {

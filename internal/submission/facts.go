@@ -18,10 +18,13 @@ type facts struct {
 	undone    bool
 	done      bool
 	future    bool
-	stranger  bool // names a service that we don't know: a login that is no address, a subject of its own
-	marks     bool // a dot, a comma, quotes are spoken of
-	half      bool // the password is given in parts, or to be changed
+	stranger  bool   // names a service that we don't know: a login that is no address, a subject of its own
+	marks     bool   // a dot, a comma, quotes are spoken of
+	markIn    string // this one is said to be the password's
+	markOut   bool   // they are said to be none of the password's
+	half      bool   // the password is given in parts, or to be changed
 	reply     bool
+	thanks    bool // nothing but thanks, in answer to a message
 	bare      bool // nothing but one value that mixes cases and digits, greeting and closing aside
 	dots      bool // sentences end with dots
 	escapes   bool
@@ -60,6 +63,9 @@ func (f facts) extends() bool {
 
 // intends: no password is there, but a person should look.
 func (f facts) intends() bool {
+	if f.thanks && !f.image && !f.attached || f.otherSubj && !f.app {
+		return false
+	}
 	if f.onlyOther() || f.other && !f.subject && !f.app && !f.mail && !f.mailweak {
 		return false
 	}
@@ -89,9 +95,11 @@ func (l *letter) gather(body, attached []text) facts {
 	f.other = f.otherSubj || l.archives > 0
 	f.stranger = !f.subject && (l.strange(sub) || !f.reply && elsewhere(sub))
 	dotted, undotted, values, lines := 0, 0, 0, 0
+	thanked, rest := 0, 0 // lines of courtesy, and others
 	texts := append(append([]text{}, body...), attached...)
 	for ti := range texts {
 		t := &texts[ti]
+		f.half = f.half || t.givesParts()
 		for i := range t.lines {
 			line := &t.lines[i]
 			if line.blank {
@@ -115,6 +123,11 @@ func (l *letter) gather(body, attached []text) facts {
 				continue
 			}
 			f.ownWords += len(w)
+			if courteous(w) {
+				thanked++
+			} else {
+				rest++
+			}
 			f.addLine(w)
 			f.addClaims(line)
 			f.named = f.named || hasStrong(line) && lex().says(w)["mail"]
@@ -138,7 +151,33 @@ func (l *letter) gather(body, attached []text) facts {
 	}
 	f.dots = dotted > 0 && undotted == 0
 	f.bare = values == 1 && lines == 1
+	f.thanks = f.reply && thanked > 0 && rest == 0
 	return f
+}
+
+// givesParts tells whether the password is given in parts, or to be changed:
+// said on the line of a value or of the word, or on the one above or below.
+func (t *text) givesParts() bool {
+	last := -9 // the last line with something to complete
+	said := -99
+	n := 0
+	for i := range t.lines {
+		l := &t.lines[i]
+		if l.blank || l.zone == zoneQuoted || l.zone == zoneDisclaimer {
+			continue
+		}
+		n++
+		if lex().says(l.words)["half"] {
+			said = n
+		}
+		if hasStrong(l) || lex().has(l.words, "password", "app") {
+			last = n
+		}
+		if last-said <= 1 && said-last <= 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // forwards tells whether a subject is a forwarded message's.
@@ -230,8 +269,7 @@ func (f *facts) addLine(w []string) {
 	f.undone = f.undone || lex().has(w, "undone") && !instead(w)
 	f.done = f.done || said["done"]
 	f.future = f.future || said["future"] && (own || contains(w, "ve"))
-	f.half = f.half || said["half"]
-	f.marks = f.marks || speaksOfMarks(w)
+	f.addMarks(w)
 	f.mail = f.mail || said["mail"]
 	f.mailweak = f.mailweak || said["mailweak"]
 	f.other = f.other || said["other"] || own && said["otherhere"]
@@ -293,16 +331,6 @@ func instead(w []string) bool {
 		}
 		rest := w[i+len(p.words):]
 		if lex().has(rest, "extend") && !lex().has(rest, "undone") {
-			return true
-		}
-	}
-	return false
-}
-
-// speaksOfMarks: "punto compreso", but not "senza il punto".
-func speaksOfMarks(w []string) bool {
-	for i := range w {
-		if _, ok := lex().longest(w[i:], "marks"); ok && !lex().has(w[max(0, i-2):i], "without") {
 			return true
 		}
 	}

@@ -151,3 +151,43 @@ func TestCompany(t *testing.T) {
 	}
 	t.Logf("%d found, %d asked, %d without it", found, asked, missed)
 }
+
+// TestUnproven: without a probe a password is stored as it was read, so that
+// what is found and not loose is right also where the password ends in what
+// ends sentences, or stands in what makes words bold. Quotes around all of it
+// are taken for the writer's.
+func TestUnproven(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	pick := func(from string) string { return from[r.IntN(len(from)):][:1] }
+	found, asked := 0, 0
+	for name, frame := range frames(t, "frames.txt") {
+		for range 40 {
+			core := ""
+			for range 5 + r.IntN(8) {
+				core += pick(alnum)
+			}
+			pw := core + pick(".,;:!?")
+			switch r.IntN(6) {
+			case 0:
+				pw = "*" + core + "*"
+			case 1:
+				pw = "_" + core + "_"
+			case 2:
+				pw = pick(".,;:!?-_*>=#(<") + core
+			}
+			res := submission.FindRaw(text(strings.ReplaceAll(frame, "{pw}", pw)), "password", "rossi@pec.example", defaultSent)
+			if res.State != submission.Found || res.Candidates[0].Loose {
+				asked++
+				continue
+			}
+			found++
+			if got := res.Candidates[0].Secret.RevealString(); got != pw {
+				t.Errorf("%s: got %s, want %q or a person asked", name, describe(res), pw)
+			}
+		}
+	}
+	t.Logf("%d found, %d asked", found, asked)
+	if found == 0 {
+		t.Error("got none found: nothing was tested")
+	}
+}

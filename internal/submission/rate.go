@@ -13,7 +13,7 @@ func (v *verdict) rate(h *hit, sender string) (*group, bool) {
 		g.mailbox = h.mailbox
 	}
 	coded := h.kind == kindWeird && strings.ContainsAny(g.forms[0], "0123456789")
-	g.strong = (h.kind == kindStrong || coded && h.link != linkNear) && !h.weak
+	g.strong = (h.kind == kindStrong || coded && (h.link != linkNear || h.mail)) && !h.weak
 	switch h.link {
 	case linkDirect:
 		g.score, g.why = 95, []string{"after-label"}
@@ -57,6 +57,9 @@ func (v *verdict) foreign(h *hit) bool {
 	}
 	ours := h.label == "app" || h.label == "password"
 	if h.link == linkNone {
+		if v.stray(h) {
+			return false
+		}
 		return h.kind != kindStrong || h.zone != zoneOwn || h.label != "" || h.tied || !f.about() || h.other && !h.mail
 	}
 	if h.other && !h.mail || f.onlyOther() && h.label != "app" {
@@ -72,7 +75,30 @@ func (v *verdict) foreign(h *hit) bool {
 	// Without the word "password" anywhere, only a letter that is nothing but
 	// the value can be one.
 	bare := h.link == linkAlone && f.bare && h.kind == kindStrong && !h.weak
-	return !ours && !f.about() && !bare
+	return !ours && !f.about() && !bare && !h.paired && !v.stray(h)
+}
+
+// stray tells whether a value without any word of a password looks so much
+// like one, in a letter so short, that a person should see it: "sul sito di
+// Aruba mi ha dato questa qua bV3mLp8s".
+func (v *verdict) stray(h *hit) bool {
+	f := v.facts
+	if f.other || f.ownWords > 60 || h.zone != zoneOwn || h.kind != kindStrong || h.label != "" || h.tied || h.other || h.example {
+		return false
+	}
+	s := h.reading.forms[0]
+	return len(s) >= 8 && len(s) <= 16 && !hasSpecial(s) && mixed(s)
+}
+
+// mixed: small and capital letters and digits.
+func mixed(s string) bool {
+	var lower, upper, digit bool
+	for _, c := range s {
+		lower = lower || c >= 'a' && c <= 'z'
+		upper = upper || c >= 'A' && c <= 'Z'
+		digit = digit || c >= '0' && c <= '9'
+	}
+	return lower && upper && digit
 }
 
 // objection is something that speaks against a candidate.

@@ -4,6 +4,7 @@ import "strings"
 
 // scanner reads one text, line by line.
 type scanner struct {
+	sender  string          // the mailbox that the letter is from
 	names   map[string]bool // words of the sender's name and mailbox
 	dots    bool
 	escapes bool

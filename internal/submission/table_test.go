@@ -98,7 +98,10 @@ func TestCorpus(t *testing.T) {
 			log("%s: %s: got %s %s, want %s %q", s.name, got, r.State, describe(r), s.truth, s.secret)
 		}
 		if expectFound && got == "found" && s.truth != "none" {
-			if day := r.Stated; s.expires != "" && (day.IsZero() || day.Format("2006-01-02") != s.expires) {
+			if s.expires == "none" && !r.Stated.IsZero() {
+				t.Errorf("%s: expires: got %s, want none", s.name, r.Stated.Format("2006-01-02"))
+			}
+			if day := r.Stated; s.expires != "" && s.expires != "none" && (day.IsZero() || day.Format("2006-01-02") != s.expires) {
 				t.Errorf("%s: expires: got %s, want %s", s.name, day.Format("2006-01-02"), s.expires)
 			}
 			if day := r.Generated; s.generated != "" && (day.IsZero() || day.Format("2006-01-02") != s.generated) {

@@ -97,9 +97,9 @@ func cutPieces(none []string, f string, toks []token) []string {
 		if label, value, ok := cutLabel(f); ok {
 			pieces = append(none, label, value)
 		}
-		if m := mailValue(f); m != nil {
-			pieces = append(none, m[1], m[2])
-		}
+	}
+	if m := mailValue(f); m != nil && !(last.colon || lex().has(last.words, "is")) {
+		pieces = append(none, m[1], m[2])
 	}
 	if date := elidedDate(f); date != nil {
 		pieces = date

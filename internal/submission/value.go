@@ -28,6 +28,7 @@ type hit struct {
 	purpose                            bool // for a thing that is none of ours
 	start, end                         int  // its tokens on the line; 0, 0 unknown
 	other, webmail, mail               bool // what the password is for
+	paired                             bool // right behind the sender's own address: "rossi@… / abc123"
 	private                            bool // another provider's, or not certified
 	personal                           bool // "password personale": the webmail's, or a private mailbox's
 	unknown                            bool // a word between label and value that is in no list
@@ -76,6 +77,9 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	s.fill(&h, c)
 	h.tied = c.label == "field"
 	h.link = linkOf(l, tok, c, header)
+	if h.label == "" && s.pairs(l, i, tok) {
+		h.link, h.paired = max(h.link, linkNear), true
+	}
 	n := 1
 	if c.direct() || header {
 		n = max(s.runLength(l, i), spread)
@@ -104,6 +108,16 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	}
 	*c = context{label: c.label, inherit: true, opened: c.opened && !l.toks[i+n-1].shut}
 	return n
+}
+
+// pairs tells whether the value at token i stands right behind the sender's
+// own address, with nothing but a separator between: a user and a password.
+func (s *scanner) pairs(l *line, i int, tok *token) bool {
+	j := i - 1
+	for j >= 0 && len(l.toks[j].words) == 0 && i-j <= 2 {
+		j--
+	}
+	return j >= 0 && l.zone == zoneOwn && tok.kind == kindStrong && s.sender != "" && toLowerASCII(l.toks[j].core) == s.sender
 }
 
 // mayBeValue tells whether token i can be a password where it stands, and

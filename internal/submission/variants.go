@@ -73,7 +73,7 @@ func read(s string, in setting) reading {
 	r.doubtful = doubt
 	r.trimmed = v != s
 	_, closed := unwrap(v)
-	r.ended = v != s && !closed && !(in.dots && v+"." == s) && !(in.aside && in.more && v+"," == s) && !(in.listed && v+";" == s)
+	r.ended = v != s && !closed && !(in.aside && in.more && v+"," == s) && !(in.listed && v+";" == s)
 	partly := s
 	if len(s)-len(v) > 1 {
 		partly = s[:len(s)-1]

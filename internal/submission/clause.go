@@ -1,0 +1,46 @@
+package submission
+
+import "strings"
+
+// aboutElse tells whether the clause around tokens from to before end speaks
+// of something else than the password: "la fattura n. 88 scade il 30/11/2023",
+// "il bilancino mi serve entro il 30/11/2023". A date in it is no expiry of
+// ours.
+func aboutElse(l *line, from, end int) bool {
+	start := from
+	for start > 0 && !closesClause(l, start-1) {
+		start--
+	}
+	for end < len(l.toks) && !closesClause(l, end-1) {
+		end++
+	}
+	strange, field := 0, false
+	for i := start; i < end; {
+		tok := &l.toks[i]
+		if len(tok.words) == 0 || tok.kind != kindWord {
+			i++
+			continue
+		}
+		p, ok := lex().longest(l.words[tok.where:])
+		if !ok {
+			if w := tok.words[len(tok.words)-1]; len(w) >= 4 && !passwordWord(w) && !lex().small["calendar"][w] && !lex().small["whose"][w] && !lex().small["ofskip"][w] {
+				strange++
+			}
+			i++
+			continue
+		}
+		duration := lex().has(p.words[len(p.words)-1:], "day", "months") // "tre mesi" is said of ours, too
+		if p.is("password", "app", "mail", "mailweak") && !duration {
+			return false
+		}
+		field = field || p.is("field", "other") && !p.is("softfield")
+		i = l.tokOf[tok.where+len(p.words)-1] + 1
+	}
+	return field || strange >= 2
+}
+
+// closesClause tells whether a clause ends with token i.
+func closesClause(l *line, i int) bool {
+	tok := l.toks[i]
+	return tok.comma || tok.cell || tok.stop && !abbreviated(l, i) && !strings.EqualFold(tok.core, "scad")
+}
