@@ -8,10 +8,10 @@ import "strings"
 // ours.
 func aboutElse(l *line, from, end int) bool {
 	start := from
-	for start > 0 && !closesClause(l, start-1) {
+	for start > 0 && from-start < longClause && !closesClause(l, start-1) {
 		start--
 	}
-	for end < len(l.toks) && !closesClause(l, end-1) {
+	for end < len(l.toks) && end-from < longClause && !closesClause(l, end-1) {
 		end++
 	}
 	strange, field := 0, false
@@ -38,6 +38,9 @@ func aboutElse(l *line, from, end int) bool {
 	}
 	return field || strange >= 2
 }
+
+// longClause is how many tokens on either side are looked at.
+const longClause = 40
 
 // closesClause tells whether a clause ends with token i.
 func closesClause(l *line, i int) bool {

@@ -212,7 +212,7 @@ func (s *scanner) setting(l *line, start, end int, c *context) setting {
 
 // listed tells whether a semicolon before token start parts the line.
 func listed(l *line, start int) bool {
-	for _, t := range l.toks[:start] {
+	for _, t := range l.toks[max(0, start-30):start] {
 		if strings.HasSuffix(t.s, ";") && (t.kind == kindOther || t.kind == kindStrong || t.kind == kindWord) {
 			return true
 		}
