@@ -47,6 +47,9 @@ func (s *scanner) word(l *line, i int, c *context) int {
 	tok := &l.toks[i]
 	if reMail.MatchString(tok.core) {
 		c.name(tok.core)
+		if c.label == "field" { // "Login: rossi@…" has its value
+			*c = context{mailbox: c.mailbox, several: c.several, words: c.words, plain: c.plain, opened: c.opened}
+		}
 	}
 	if len(tok.words) == 0 {
 		if tok.colon {
@@ -114,6 +117,9 @@ func abbreviated(l *line, i int) bool {
 	tok := l.toks[i]
 	if tok.kind != kindWord || tok.quest || !strings.HasSuffix(tok.s, ".") {
 		return false
+	}
+	if i+1 < len(l.toks) && startsUpper(l.toks[i+1].s) && strings.ContainsAny(tok.core[len(tok.core)-1:], "aeiou") {
+		return false // "che usate voi. È uscita …"
 	}
 	return len(tok.core) <= 3 || len(tok.core) == 4 && i+1 < len(l.toks) && (l.toks[i+1].kind != kindWord || startsLower(l.toks[i+1].s))
 }

@@ -156,10 +156,9 @@ func (l *letter) gather(body, attached []text) facts {
 }
 
 // givesParts tells whether the password is given in parts, or to be changed:
-// said on the line of a value or of the word, or on the one above or below.
+// said in the sentence of a value, or in the one before or behind it.
 func (t *text) givesParts() bool {
-	last := -9 // the last line with something to complete
-	said := -99
+	value, said := -9, -99 // the sentences that have one last
 	n := 0
 	for i := range t.lines {
 		l := &t.lines[i]
@@ -167,14 +166,23 @@ func (t *text) givesParts() bool {
 			continue
 		}
 		n++
-		if lex().says(l.words)["half"] {
-			said = n
-		}
-		if hasStrong(l) || lex().has(l.words, "password", "app") {
-			last = n
-		}
-		if last-said <= 1 && said-last <= 1 {
-			return true
+		halves := lex().says(l.words)["half"]
+		for k := range l.toks {
+			tok := &l.toks[k]
+			if tok.kind == kindStrong || tok.kind == kindWeird {
+				value = n
+			}
+			if halves && len(tok.words) > 0 {
+				if _, ok := lex().longest(l.words[tok.where:], "half"); ok {
+					said = n
+				}
+			}
+			if value-said <= 1 && said-value <= 1 {
+				return true
+			}
+			if k < len(l.toks)-1 && tok.stop && tok.kind != kindOther && !abbreviated(l, k) {
+				n++
+			}
 		}
 	}
 	return false

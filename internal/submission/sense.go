@@ -2,6 +2,10 @@ package submission
 
 import "strings"
 
+// farBefore is how many words before the end of a label a word can no longer
+// be said of it.
+const farBefore = 8
+
 // fill judges a value by the words before it.
 func (s *scanner) fill(h *hit, c *context) {
 	h.label = c.label
@@ -25,6 +29,9 @@ func (s *scanner) fill(h *hit, c *context) {
 			continue
 		}
 		for _, sec := range p.sections {
+			if sec == "old" && i < c.labelAt-farBefore {
+				continue // "il codice era 482913 e dopo mi ha dato la password …"
+			}
 			at[sec] = i
 		}
 	}
@@ -44,7 +51,7 @@ func (s *scanner) fill(h *hit, c *context) {
 	h.example = at["example"] > 0 && end-at["example"] <= 2
 	h.negated = at["not"] > 0 && end-at["not"] <= 3 && !characters(w[at["not"]:])
 	mail := at["mail"]
-	if c.label == "app" || at["app"] > 0 || at["mailweak"] > 0 {
+	if c.label == "app" && !c.inherit || at["app"] > 0 || at["mailweak"] > 0 {
 		mail = max(mail, at["app"], at["mailweak"], 1)
 	}
 	h.mail = mail > 0
@@ -53,7 +60,7 @@ func (s *scanner) fill(h *hit, c *context) {
 	}
 	h.personal = at["webmailweak"] > 0
 	h.private = at["privatemail"] > 0 && at["app"] < at["privatemail"]
-	h.webmail = at["webmail"] > 0 && c.label != "app" && at["mail"] < at["webmail"]
+	h.webmail = at["webmail"] > 0 && (c.label != "app" || c.inherit) && at["mail"] < at["webmail"]
 	here := at["otherhere"] // "password del computer", "computer: password"
 	h.purpose = c.label == "password" && !h.mail && c.labelAt <= len(w) && otherPurpose(w[c.labelAt:])
 	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3
@@ -106,6 +113,9 @@ func after(l *line, from int, h *hit) {
 		}
 		if apart && i > 0 && !(i == 1 && (w[0] == "che" || w[0] == "ma" || w[0] == "but" || w[0] == "which")) || i > 0 && (w[i-1] == "se" || w[i-1] == "if") {
 			break // said of something else, or only feared
+		}
+		if label := l.toks[min(from+i, len(l.toks)-1)]; apart && label.colon {
+			break // "abc123. Vecchia: …"
 		}
 		if !lex().has(w[:i], "old", "password", "app") {
 			h.dead = true

@@ -212,6 +212,9 @@ func (s *scanner) setting(l *line, start, end int, c *context) setting {
 
 // listed tells whether a semicolon before token start parts the line.
 func listed(l *line, start int) bool {
+	if isOrdinal(l.toks[0].s) { // "2) la password è …;"
+		return true
+	}
 	for _, t := range l.toks[max(0, start-30):start] {
 		if strings.HasSuffix(t.s, ";") && (t.kind == kindOther || t.kind == kindStrong || t.kind == kindWord) {
 			return true

@@ -127,7 +127,10 @@ func read(s string, in setting) reading {
 		r.add(v)
 		r.add(v[1:])
 	}
-	if rest, glued := afterLabel(v); glued && (!in.labelled || strings.ContainsAny(v[:len(v)-len(rest)], ":=")) {
+	if rest, glued := afterLabel(v); glued && announces(v[:len(v)-len(rest)]) && !hasSpecial(rest) {
+		v = rest // "come richiesto:abc123"
+		r.trimmed = true
+	} else if glued && (!in.labelled || strings.ContainsAny(v[:len(v)-len(rest)], ":=")) {
 		r.doubtful = true
 		r.add(rest)
 	}
@@ -165,6 +168,12 @@ func afterLabel(s string) (string, bool) {
 	return s, false
 }
 
+// announces tells whether s is a longer word of the language and a colon.
+func announces(s string) bool {
+	word, ok := strings.CutSuffix(s, ":")
+	return ok && len(word) >= 6 && knownWord(strings.ToLower(word))
+}
+
 // ornament: bullets, arrows and pictograms around a value, outside ASCII.
 func ornament(c rune) bool {
 	return c > 0x7f && (unicode.Is(unicode.So, c) || unicode.Is(unicode.Sm, c) || c == '•' || c == '·' || c == '–' || c == '—' || c == '‣' || c == '…')
@@ -186,6 +195,8 @@ func trimEnd(s string, in setting) (string, bool) {
 		return s, false // no sentence ended here
 	case len(tail) > 1:
 		return core, true
+	case tail == ";" && in.listed && !in.labelled && len(core) >= shortest:
+		return core, marks > 0
 	case tail == "!" || tail == "?":
 		// People shout in sentences, not behind "Password:".
 		if tail == "?" && in.more && in.capital {
@@ -201,7 +212,7 @@ func trimEnd(s string, in setting) (string, bool) {
 		// A password with a mark in it may well end with one more; so may a
 		// very short one, and one before a dot that ends no sentence.
 		natural := tail == "." && in.capital || tail == "," && in.goesOn && !in.joined && len(core) >= shortest
-		if tail == ";" && in.listed {
+		if tail == ";" && in.listed && len(core) >= shortest {
 			return core, marks > 1
 		}
 		stops := tail == "." && in.goesOn && !in.thanks && !in.casual
