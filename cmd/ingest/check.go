@@ -14,8 +14,9 @@ import (
 )
 
 type checkCmd struct {
-	JSON     bool   `help:"Print JSON."`
-	Recovery string `help:"Also prove that this recovery key opens everything." placeholder:"FILE"`
+	JSON        bool   `help:"Print JSON."`
+	Recovery    string `help:"Also prove that this recovery key opens everything." placeholder:"FILE"`
+	OTPRecovery string `name:"otp-recovery" help:"Also prove that this recovery key opens the one-time codes." placeholder:"FILE"`
 }
 
 func (c *checkCmd) Run(ctx context.Context, env *environment) error {
@@ -28,7 +29,14 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if c.Recovery != "" {
-		lines = append(lines, checkRecovery(ctx, env, cfg, c.Recovery))
+		lines = append(lines, recoveryLine("recovery", "the vault", "vault.recipients_file", "passwords", func() (int, error) {
+			return proveRecovery(ctx, env, cfg, c.Recovery)
+		}))
+	}
+	if c.OTPRecovery != "" {
+		lines = append(lines, recoveryLine("recovery", "the one-time codes", "otp.recipients_file", "seeds of one-time codes", func() (int, error) {
+			return proveOTPRecovery(ctx, env, cfg, c.OTPRecovery)
+		}))
 	}
 	if c.JSON {
 		err = printJSON(env.stdout, lines)

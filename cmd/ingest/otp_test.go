@@ -223,6 +223,36 @@ func TestOTPCare(t *testing.T) {
 	s.ok("status")
 }
 
+// The codes have a recovery key of their own, which can be proven too.
+func TestOTPRecovery(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{clients: []string{rossi, bianchi}})
+	first := s.ok("init", "--otp-keys", s.dir)
+	s.edit("[web]", "[otp]\nenabled = true\n[web]")
+	s.addOTP(exitOK, uriOf("fatture"), rossi)
+	s.addOTP(exitOK, uriOf("paghe"), bianchi)
+	_, key, ok := strings.Cut(first, "AGE-SECRET-KEY-")
+	if !ok {
+		t.Fatalf("init printed no recovery key: %s", first)
+	}
+	s.write("paper.txt", "AGE-SECRET-KEY-"+strings.Fields(key)[0]+"\n", 0o600)
+	paper := filepath.Join(s.dir, "paper.txt")
+	if out := s.run("check", "--otp-recovery", paper).stdout; !strings.Contains(out, "opens all 2 seeds of one-time codes") {
+		t.Errorf("the key that init printed: got %s", out)
+	}
+	s.start()
+	if out := s.run("check", "--otp-recovery", paper).stdout; !strings.Contains(out, "opens all 2 seeds of one-time codes") {
+		t.Errorf("the key that init printed, through the service: got %s", out)
+	}
+	// The keys are apart: none opens what is the other's.
+	if r := s.exits(exitFailed, "check", "--recovery", paper); !strings.Contains(r.stdout, "does not open the vault") {
+		t.Errorf("the codes' key for the passwords: got %s", r.stdout)
+	}
+	if r := s.exits(exitFailed, "check", "--otp-recovery", filepath.Join(s.dir, "identity.txt")); !strings.Contains(r.stdout, "does not open the one-time codes") {
+		t.Errorf("the passwords' key for the codes: got %s", r.stdout)
+	}
+}
+
 // The key of the passwords must not open the codes.
 func TestOTPKeysAreApart(t *testing.T) {
 	t.Parallel()

@@ -46,35 +46,73 @@ func (c *getCmd) wait(ctx context.Context, env *environment) error {
 	}
 }
 
-// checkRecovery proves a recovery key on a copy of the vault as it is now: it
-// opens the copy, each secret in it, and what is sealed from now on. The copy
-// is removed again; it is sealed as the vault is. The key leaves this process
-// by no way.
-func checkRecovery(ctx context.Context, env *environment, cfg *config.Config, file string) ingest.CheckLine {
-	opened, err := proveRecovery(ctx, env, cfg, file)
+// recoveryLine says whether a recovery key opens what it should, what being
+// the name of that, for how many secrets.
+func recoveryLine(name, what, recipients, secrets string, prove func() (opened int, err error)) ingest.CheckLine {
+	opened, err := prove()
 	switch {
 	case errors.Is(err, vault.ErrWrongKey), errors.Is(err, vault.ErrIdentityMissing), errors.Is(err, vault.ErrPassphrase):
-		return ingest.CheckLine{Name: "recovery", Level: ingest.LevelError, Msg: "this key does not open the vault: " + err.Error(),
-			Hint: "is its public half in vault.recipients_file? then `ingest rekey`; else look for the right key, now"}
+		return ingest.CheckLine{Name: name, Level: ingest.LevelError, Msg: "this key does not open " + what + ": " + err.Error(),
+			Hint: "is its public half in " + recipients + "? then `ingest rekey`; else look for the right key, now"}
 	case err != nil:
-		return ingest.CheckLine{Name: "recovery", Level: ingest.LevelError, Msg: err.Error(), Hint: ingest.HintOf(err)}
+		return ingest.CheckLine{Name: name, Level: ingest.LevelError, Msg: err.Error(), Hint: ingest.HintOf(err)}
 	}
-	return ingest.CheckLine{Name: "recovery", Level: ingest.LevelOK, Msg: fmt.Sprintf("the recovery key opens all %d passwords; put it away again", opened)}
+	return ingest.CheckLine{Name: name, Level: ingest.LevelOK, Msg: fmt.Sprintf("the recovery key opens all %d %s; put it away again", opened, secrets)}
 }
 
+// proveRecovery proves a recovery key on a copy of the vault as it is now: it
+// opens the copy, each password in it, and what is sealed from now on. The
+// copy is removed again; it is sealed as the vault is. The key leaves this
+// process by no way.
 func proveRecovery(ctx context.Context, env *environment, cfg *config.Config, file string) (opened int, err error) {
 	identity, err := readIdentity(env, file)
 	if err != nil {
 		return 0, err
 	}
 	defer clear(identity)
-	recipients, err := os.ReadFile(cfg.Vault.RecipientsFile)
+	err = withCopy(ctx, env, cfg, identity, func(v *vault.Vault) error {
+		if err := v.ProveIdentity(ctx, identity); err != nil {
+			return err
+		}
+		opened, err = openAll(ctx, v)
+		return err
+	})
+	return opened, err
+}
+
+// proveOTPRecovery is the same for the one-time codes, which have keys of
+// their own.
+func proveOTPRecovery(ctx context.Context, env *environment, cfg *config.Config, file string) (opened int, err error) {
+	identity, err := readIdentity(env, file)
 	if err != nil {
 		return 0, err
 	}
-	dir, err := os.MkdirTemp("", "ingest-recovery-")
+	defer clear(identity)
+	recipients, err := os.ReadFile(cfg.OTP.RecipientsFile)
 	if err != nil {
 		return 0, err
+	}
+	ring, err := vault.NewRing(recipients, identity)
+	if err != nil {
+		return 0, err
+	}
+	err = withCopy(ctx, env, cfg, nil, func(v *vault.Vault) error {
+		opened, err = openSeeds(ctx, v, ring)
+		return err
+	})
+	return opened, err
+}
+
+// withCopy opens a copy of the vault, with an identity or without, and removes
+// it afterwards.
+func withCopy(ctx context.Context, env *environment, cfg *config.Config, identity []byte, fn func(*vault.Vault) error) error {
+	recipients, err := os.ReadFile(cfg.Vault.RecipientsFile)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "ingest-recovery-")
+	if err != nil {
+		return err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "copy.db")
@@ -86,17 +124,35 @@ func proveRecovery(ctx context.Context, env *environment, cfg *config.Config, fi
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	v, err := vault.Open(vault.Options{Path: path, Recipients: recipients, Identity: identity, ReadOnly: true})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer v.Close()
-	if err := v.ProveIdentity(ctx, identity); err != nil {
+	return fn(v)
+}
+
+// openSeeds opens each seed of one-time codes once.
+func openSeeds(ctx context.Context, v *vault.Vault, ring *vault.Ring) (opened int, err error) {
+	var list []vault.OneTime
+	err = v.View(ctx, func(tx *vault.Tx) (err error) {
+		list, err = tx.OneTimes("")
+		return err
+	})
+	if err != nil {
 		return 0, err
 	}
-	return openAll(ctx, v)
+	for _, one := range list {
+		seed, err := ring.Unseal(one.Label(), one.Sealed)
+		seed.Wipe()
+		if err != nil {
+			return opened, fmt.Errorf("the seed of %s, account %s: %w", one.Mailbox, one.Account, err)
+		}
+		opened++
+	}
+	return opened, nil
 }
 
 // openAll opens each stored password once.
