@@ -15,17 +15,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pec-ingest/internal/servertest"
 )
 
-// freePort is one that nobody listens on now.
+// freePort is an address that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(servertest.FreePort(t)))
 }
 
 // overUnix connects to a unix socket, whatever the address.

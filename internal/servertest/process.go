@@ -1,7 +1,6 @@
 package servertest
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -105,26 +104,4 @@ func (p *process) stop() {
 	// What is left of the group: children that outlived their master.
 	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	<-p.exited
-}
-
-// freePorts asks the kernel for n ports that are free now. Somebody else may
-// take one before the server does: callers start again with others then.
-func freePorts(tb testing.TB, n int) []int {
-	tb.Helper()
-	var (
-		ports []int
-		held  []net.Listener
-	)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		held = append(held, l)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	for _, l := range held {
-		_ = l.Close()
-	}
-	return ports
 }
