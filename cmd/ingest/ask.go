@@ -34,6 +34,7 @@ func (e *environment) ask(file string) (secret.Secret, error) {
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(interrupted)
 
+	e.asked = true
 	fmt.Fprintf(tty, "Passphrase of %s: ", file)
 	typed := make(chan typedIn, 1)
 	go func() {

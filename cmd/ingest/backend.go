@@ -70,8 +70,10 @@ var (
 )
 
 // with runs fn on the running daemon, or where none listens on the service
-// that it opens, and closes again. A daemon that is just starting has the
-// vault, but not its socket yet: then the socket is tried once more.
+// that it opens, and closes again. A vault that another process holds is tried
+// again for as long as a mail program waits for its password: a command makes
+// its whole pass on it, and a daemon that is just starting has the vault, but
+// not its socket yet. Who had to type a passphrase is told at once.
 func (e *environment) with(mode ingest.VaultMode, fn func(backend) error) error {
 	cfg, err := e.loadConfig()
 	if err != nil {
@@ -81,7 +83,7 @@ func (e *environment) with(mode ingest.VaultMode, fn func(backend) error) error 
 	if err != nil {
 		return err
 	}
-	if r == nil {
+	for begun := time.Now(); r == nil; {
 		s, err := openHere(cfg, mode, e)
 		if err == nil {
 			return closeAfter(s, fn)
@@ -89,7 +91,7 @@ func (e *environment) with(mode ingest.VaultMode, fn func(backend) error) error 
 		if !errors.Is(err, vault.ErrLocked) {
 			return err
 		}
-		if r, _ = dialDaemon(cfg); r == nil {
+		if r, _ = dialDaemon(cfg); r == nil && (e.asked || time.Since(begun) > busyWait) {
 			return err
 		}
 	}

@@ -51,7 +51,7 @@ func chromium(t *testing.T) context.Context {
 	t.Helper()
 	path := servertest.Require(t, "chromium")
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(60*time.Second),
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-domain-reliability", true),
 		chromedp.Flag("no-pings", true), chromedp.Flag("disable-gpu", true),
@@ -131,9 +131,6 @@ func (b *browser) quiet(what string) {
 }
 
 type action = chromedp.Action[chromedp.Void]
-
-// patience bounds each step, on the slowest machine.
-const patience = time.Minute
 
 // do runs actions that must succeed.
 func (b *browser) do(actions ...action) {

@@ -76,7 +76,7 @@ func TestChaosMany(t *testing.T) {
 		s.wantGet(mailbox(i), password(i))
 		s.wantLogins(mailbox(i), 1, 0)
 	}
-	s.within(time.Minute, "every message filed away", func() bool {
+	s.within(patience, "every message filed away", func() bool {
 		return len(s.folder("INBOX")) == 0 && len(s.folder(processed)) == clients
 	})
 	r.stop()

@@ -109,7 +109,7 @@ func TestChaosDescriptors(t *testing.T) {
 	s := newStudio(t, studioOptions{apart: true, smtp: true})
 	r := s.start()
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
-	s.within(20*time.Second, "rossi accepted", s.has(rossi, "valid", 1.0))
+	s.within(patience, "rossi accepted", s.has(rossi, "valid", 1.0))
 	used := descriptors(t, r.cmd.Process.Pid)
 	limit := func(n int) {
 		t.Helper()
@@ -120,16 +120,16 @@ func TestChaosDescriptors(t *testing.T) {
 	}
 	limit(used) // not one more: no socket call, no probe, no mail
 	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
-	s.within(20*time.Second, "the message judged", func() bool { return strings.Contains(r.log.String(), "mailbox="+bianchi) })
+	s.within(patience, "the message judged", func() bool { return strings.Contains(r.log.String(), "mailbox="+bianchi) })
 	s.imap.Kick(studioPEC) // nor can it sign in again; it may have lost its session already
-	s.within(20*time.Second, "the trouble in the log", func() bool { return strings.Contains(r.log.String(), "event=inbox.unreachable") })
+	s.within(patience, "the trouble in the log", func() bool { return strings.Contains(r.log.String(), "event=inbox.unreachable") })
 	limit(4096)
-	s.within(60*time.Second, "bianchi stored after descriptors are free again", func() bool {
+	s.within(patience, "bianchi stored after descriptors are free again", func() bool {
 		row := s.status(bianchi)
 		return row["state"] == "valid" || row["state"] == "unverified"
 	})
 	s.deliver(s.submission(verdi, 1, passwords[verdi]))
-	s.within(60*time.Second, "verdi accepted", s.has(verdi, "valid", 1.0))
+	s.within(patience, "verdi accepted", s.has(verdi, "valid", 1.0))
 	if now := descriptors(t, r.cmd.Process.Pid); now > used+8 {
 		t.Errorf("%d descriptors are open, %d before", now, used)
 	}

@@ -33,7 +33,7 @@ func TestChaosSteady(t *testing.T) {
 	pid := r.cmd.Process.Pid
 	begun, third := time.Now(), false
 	var memory, files, rounds int
-	for ; time.Since(begun) < lasts; rounds++ {
+	for ; time.Since(begun) < lasts || rounds < 30; rounds++ { // a busy machine makes few rounds
 		s.deliver(s.submission(mailbox(rounds%clients), 0.01, "Xk7pQ2"),
 			s.letter(mailbox(rounds%clients), 0.01, "Fattura", "In allegato la fattura.\n"))
 		s.run("get", mailbox(rounds%clients))
@@ -41,18 +41,23 @@ func TestChaosSteady(t *testing.T) {
 		if rounds%10 == 3 {
 			s.imap.Restart()
 		}
-		if !third && time.Since(begun) > lasts/3 {
+		if !third && rounds >= 10 && time.Since(begun) > lasts/3 {
 			third, memory, files = true, anonymous(pid), descriptors(t, pid)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	s.within(time.Minute, "watching again", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
-	memoryNow, filesNow := anonymous(pid), descriptors(t, pid)
-	if filesNow > files+5 {
-		t.Errorf("%d descriptors are open, %d after a third of the time", filesNow, files)
-	}
-	if memoryNow > memory+memory/2+8<<10 {
-		t.Errorf("%d MiB, %d MiB after a third of the time", memoryNow>>10, memory>>10)
+	s.within(patience, "watching again", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
+	// What has leaked stays, what is at work for the moment goes.
+	var memoryNow, filesNow int
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		memoryNow, filesNow = anonymous(pid), descriptors(t, pid)
+		if filesNow <= files+5 && memoryNow <= memory+memory/2+8<<10 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Errorf("%d descriptors are open and %d MiB used, %d and %d MiB after a third of the time", filesNow, memoryNow>>10, files, memory>>10)
+			break
+		}
 	}
 	// The runtime writes every goroutine down when it is asked to quit.
 	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {

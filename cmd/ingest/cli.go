@@ -68,6 +68,7 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	asked          bool // somebody at the terminal was asked
 }
 
 func (e *environment) openLog() error {

@@ -136,7 +136,7 @@ func (m *member) run(stdin string, args ...string) result {
 func leader(s *studio, list []*member) *member {
 	s.t.Helper()
 	var found *member
-	s.within(40*time.Second, "a member leads", func() bool {
+	s.within(patience, "a member leads", func() bool {
 		for _, m := range list {
 			if m.leads() {
 				found = m
@@ -167,10 +167,10 @@ func TestCluster(t *testing.T) {
 	if first == other {
 		other = list[1]
 	}
-	s.within(20*time.Second, "the submission is accepted", func() bool {
+	s.within(patience, "the submission is accepted", func() bool {
 		return other.run("", "get", rossi).stdout == passwords[rossi]+"\n"
 	})
-	s.within(20*time.Second, "the other knows who leads", func() bool {
+	s.within(patience, "the other knows who leads", func() bool {
 		d := other.state()
 		return d != nil && d.Phase == ingest.PhaseStandby && d.Leader == first.name && slices.Contains(d.Members, other.name)
 	})
@@ -212,12 +212,12 @@ func TestCluster(t *testing.T) {
 	// The leader ends in order: the other leads at once.
 	begun := time.Now()
 	first.signal(syscall.SIGTERM)
-	s.within(20*time.Second, "the other leads", other.leads)
+	s.within(patience, "the other leads", other.leads)
 	t.Logf("took over after an orderly end: %v", time.Since(begun).Round(time.Millisecond))
-	s.within(20*time.Second, "the new letter is accepted", func() bool {
+	s.within(patience, "the new letter is accepted", func() bool {
 		return other.run("", "get", neri).stdout == passwords[neri]+"\n"
 	})
-	s.within(20*time.Second, "both letters are answered", func() bool { return len(s.sink.received()) == 2 })
+	s.within(patience, "both letters are answered", func() bool { return len(s.sink.received()) == 2 })
 	// A command on a machine without a service asks the leader, too.
 	s.ok("audit", "--verify")
 	if r := s.runWith(passwords[bianchi]+"\n", "set", bianchi); r.code != exitOK {
@@ -377,14 +377,14 @@ func TestClusterLeadersKilled(t *testing.T) {
 		sum++
 		if i == kills-1 {
 			m.signal(syscall.SIGSTOP)
-			c.within(40*time.Second, "the other leads", other.leads)
+			c.within(patience, "the other leads", other.leads)
 			slowest = max(slowest, time.Since(begun))
 			time.Sleep(time.Until(begun.Add(stopped)))
 			m.signal(syscall.SIGCONT)
 			continue
 		}
 		m.signal(syscall.SIGKILL)
-		c.within(40*time.Second, "the other leads", other.leads)
+		c.within(patience, "the other leads", other.leads)
 		slowest = max(slowest, time.Since(begun))
 		m.start()
 	}

@@ -26,7 +26,7 @@ func TestDemoPage(t *testing.T) {
 		}
 	}()
 	link := regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/accesso\?t=\S+`)
-	for end := time.Now().Add(time.Minute); !link.MatchString(out.String()); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); !link.MatchString(out.String()); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the demo prints no link:\n%s", out)
 		}

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"pec-ingest/internal/servertest"
 )
@@ -42,7 +41,7 @@ func newVisitor(t *testing.T) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{t, &http.Client{Jar: jar, Timeout: 30 * time.Second}}
+	return &visitor{t, &http.Client{Jar: jar, Timeout: patience}}
 }
 
 func (v *visitor) do(req *http.Request) (int, string) {
@@ -199,7 +198,7 @@ func TestDoor(t *testing.T) {
 	if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.within(10*time.Second, "dario decides", func() bool {
+	s.within(patience, "dario decides", func() bool {
 		code, _ := behind.get("http://pec.studio.example/da-decidere", "X-Remote-User", "dario")
 		return code == 200
 	})

@@ -139,7 +139,7 @@ func benchService(b *testing.B, dir string, env []string) (program string) {
 		b.Fatal(err)
 	}
 	var r *remote
-	for end := time.Now().Add(30 * time.Second); r == nil; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); r == nil; time.Sleep(50 * time.Millisecond) {
 		if c, err := web.Dial(context.Background(), cfg.Web.Socket); err == nil {
 			r = &remote{client: c}
 		} else if time.Now().After(end) {

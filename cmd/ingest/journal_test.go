@@ -25,7 +25,7 @@ func TestJournal(t *testing.T) {
 	log.Debug("not this one")
 	log.Warn("no pass", "event", "pass.failed", "err", errors.New("two\nlines"), "hint", "wait", "password", secret.FromString("Xk9mQ2pL"))
 	buf := make([]byte, 8192)
-	if err := l.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := l.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	n, err := l.Read(buf)

@@ -31,7 +31,7 @@ func (s *studio) process(attr *syscall.SysProcAttr, tty *os.File, env []string, 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{"--config", s.configPath()}, args...)...)
 	var stdout, stderr bytes.Buffer
@@ -174,14 +174,14 @@ func TestServiceWaitsForPassword(t *testing.T) {
 	s := newStudio(t, studioOptions{clients: []string{rossi}})
 	remove(t, filepath.Join(s.dir, "inbox-password"))
 	s.start()
-	s.within(20*time.Second, "the status that says so", func() bool {
+	s.within(patience, "the status that says so", func() bool {
 		out := s.run("status").stdout
 		return strings.Contains(out, "waiting for the inbox's password") && strings.Contains(out, "inbox.password_file")
 	})
 	wantHint(t, "check", s.run("check"), exitFailed, "$CREDENTIALS_DIRECTORY (not set", s.dir)
 	s.deliver(s.submission(rossi, 60, passwords[rossi]))
 	s.write("inbox-password", inboxPass+"\n", 0o600)
-	s.within(30*time.Second, "the password, once the inbox's is there", s.has(rossi, "valid", 1.0))
+	s.within(patience, "the password, once the inbox's is there", s.has(rossi, "valid", 1.0))
 }
 
 // terminal is a pseudo terminal: what the program shows, and what is typed.
@@ -215,9 +215,9 @@ func openTerminal(t *testing.T) *terminal {
 	return term
 }
 
-// typeWhenAsked types once the program asks.
-func (term *terminal) typeWhenAsked(text string) {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+// typeWhenAsked types once the program asks, or ends with ctx.
+func (term *terminal) typeWhenAsked(ctx context.Context, text string) {
+	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		attr, err := unix.IoctlGetTermios(int(term.tty.Fd()), unix.TCGETS)
 		if err == nil && attr.Lflag&unix.ECHO == 0 && strings.Contains(term.shown.String(), "Passphrase of") {
 			_, _ = io.WriteString(term.File, text)
@@ -240,8 +240,10 @@ func TestPassphraseOnTerminal(t *testing.T) {
 		"qua\x03":         {exitVault, "", "interrupted"},
 	} {
 		term := openTerminal(t)
-		go term.typeWhenAsked(typed)
+		ctx, ended := context.WithCancel(t.Context())
+		go term.typeWhenAsked(ctx, typed)
 		r := s.process(&syscall.SysProcAttr{Setsid: true, Setctty: true}, term.tty, nil, "get", rossi)
+		ended()
 		if r.code != want.code || r.stdout != want.stdout || !strings.Contains(r.stderr, want.stderr) {
 			t.Errorf("typed %q: got %v, want %v\nshown: %s", typed, r, want, term.shown)
 		}
@@ -314,7 +316,7 @@ func TestNotDumpable(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	sleeper := exec.Command("sleep", "60")
+	sleeper := exec.Command("sleep", "600")
 	sleeper.SysProcAttr = attr
 	if err := sleeper.Start(); err != nil {
 		t.Fatal(err)
@@ -337,7 +339,7 @@ func TestNotDumpable(t *testing.T) {
 			t.Fatal(err)
 		}
 		owner := uid
-		for deadline := time.Now().Add(20 * time.Second); owner != 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); owner != 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 			if owner, err = procOwner(cmd.Process.Pid); err != nil {
 				break
 			}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"pec-ingest/internal/servertest"
 )
@@ -243,13 +242,13 @@ token_url = "%[5]s/token"
 	})
 	running := s.start()
 	s.deliver(s.submission(verdi, 1, passwords[verdi]))
-	s.within(20*time.Second, "the service asks for the sign-in", func() bool {
+	s.within(patience, "the service asks for the sign-in", func() bool {
 		return strings.Contains(running.log.String(), "ingest login prova")
 	})
 	if out := s.ok("login", "prova"); !strings.Contains(out, "prova: signed in") {
 		t.Errorf("login through the socket: got %q", out)
 	}
-	s.within(30*time.Second, "the service takes what waits", s.has(verdi, "valid", 1.0))
+	s.within(patience, "the service takes what waits", s.has(verdi, "valid", 1.0))
 	if got := post.Await(verdi, 1); len(got) != 1 {
 		t.Errorf("got %d answers from the service, want one", len(got))
 	}

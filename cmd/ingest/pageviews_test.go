@@ -73,7 +73,7 @@ func pageStudio(t *testing.T) (s *studio, base string) {
 			r.stop()
 		}
 	})
-	s.within(30*time.Second, "seven letters to decide", func() bool { return len(s.rows("review", "list", "--json")) == 7 })
+	s.within(patience, "seven letters to decide", func() bool { return len(s.rows("review", "list", "--json")) == 7 })
 	return s, base
 }
 
@@ -253,7 +253,7 @@ func pageFresh(t *testing.T, s *studio, b *browser) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.within(10*time.Second, "another second", func() bool { return !strings.HasSuffix(before, time.Now().In(rome).Format("15:04:05")) })
+	s.within(patience, "another second", func() bool { return !strings.HasSuffix(before, time.Now().In(rome).Format("15:04:05")) })
 	refresh(fmt.Sprintf("document.querySelector('#fresh').textContent !== %q", before))
 	if got := js[[]string](b, "[document.querySelector('#motivo').value, document.activeElement.id]"); got[0] != "non ancora finito" || got[1] != "motivo" {
 		t.Errorf("after a refresh: got %q typed and the focus on %q", got[0], got[1])

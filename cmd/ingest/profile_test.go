@@ -177,7 +177,7 @@ func TestProfileIsyncThroughTheService(t *testing.T) {
 		t.Error("mbsync: went on with the old password")
 	}
 	d.deliver(d.submission(rossi, -0.05, passwords[rossi]))
-	d.within(30*time.Second, "the password in the letter is the current one", func() bool { return d.status(rossi)["version"] == 2.0 })
+	d.within(patience, "the password in the letter is the current one", func() bool { return d.status(rossi)["version"] == 2.0 })
 	d.command("", mbsync, "-c", rc, rossi)
 	d.wantMail("Mail", "prima", "seconda")
 }

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"pec-ingest/internal/servertest"
 )
@@ -121,7 +120,7 @@ func TestProxy(t *testing.T) {
 	s.start()
 	v := nginxOf(t, socket)
 	const site = "https://pec.studio.example"
-	s.within(20*time.Second, "nginx answers", func() bool {
+	s.within(patience, "nginx answers", func() bool {
 		res, err := v.client.Get(site + "/")
 		if err == nil {
 			res.Body.Close()

@@ -28,7 +28,7 @@ func TestGetWait(t *testing.T) {
 		if r.code != exitOK || r.stdout != passwords[rossi]+"\n" {
 			t.Errorf("get --wait: got %v", r)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("get --wait did not end")
 	}
 	s.exits(exitNotFound, "get", bianchi, "--wait")

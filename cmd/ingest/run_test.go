@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ type service struct {
 	cmd    *exec.Cmd
 	log    *lockedBuffer
 	notify *net.UnixConn // what it tells the service manager
+	said   chan string   // the same, without the watchdog's
+	barks  atomic.Int64  // of the watchdog
 	ended  chan struct{}
 	err    error
 }
@@ -70,11 +73,12 @@ func (s *studio) start() *service {
 	}
 	s.t.Cleanup(func() { os.RemoveAll(dir) })
 	addr := filepath.Join(dir, "n")
-	r := &service{s: s, log: &lockedBuffer{}, ended: make(chan struct{})}
+	r := &service{s: s, log: &lockedBuffer{}, ended: make(chan struct{}), said: make(chan string, 10_000)}
 	if r.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: addr, Net: "unixgram"}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { r.notify.Close() })
+	go r.listen()
 	r.cmd = exec.Command(program, "--config", s.configPath(), "run")
 	r.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+addr, "WATCHDOG_USEC=400000")
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
@@ -96,41 +100,62 @@ func (s *studio) start() *service {
 	return r
 }
 
-// told waits until the service manager is told something.
-func (r *service) told(want string) {
-	r.s.t.Helper()
+// listen takes what the service manager is told, as it comes: the service
+// waits for nobody who does not read, and its word would be lost.
+func (r *service) listen() {
 	buf := make([]byte, 4096)
-	_ = r.notify.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for {
 		n, err := r.notify.Read(buf)
 		if err != nil {
-			r.s.t.Fatalf("the service manager was never told %q\n%s", want, r.log)
-		}
-		if strings.Contains(string(buf[:n]), want) {
+			close(r.said)
 			return
 		}
+		if word := string(buf[:n]); word != "WATCHDOG=1" {
+			r.said <- word
+		} else {
+			r.barks.Add(1)
+		}
+	}
+}
+
+// told waits until the service manager is told something.
+func (r *service) told(want string) {
+	r.s.t.Helper()
+	for end := time.After(patience); ; {
+		select {
+		case word, ok := <-r.said:
+			if ok && strings.Contains(word, want) {
+				return
+			} else if ok {
+				continue
+			}
+		case <-end:
+		}
+		r.s.t.Fatalf("the service manager was never told %q\n%s", want, r.log)
 	}
 }
 
 // stop ends the service as the service manager does.
 func (r *service) stop() {
 	r.s.t.Helper()
-	begun := time.Now()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		r.s.t.Fatal(err)
 	}
+	// That it takes five seconds at most is proved where time is simulated
+	// (package ingest); here a service that could not end says so by its exit.
 	select {
 	case <-r.ended:
-	case <-time.After(10 * time.Second):
-		r.s.t.Fatalf("still runs 10 s after SIGTERM\n%s", r.log)
+	case <-time.After(patience):
+		r.s.t.Fatalf("still runs %v after SIGTERM\n%s", patience, r.log)
 	}
 	if r.err != nil {
 		r.s.t.Errorf("after SIGTERM: got %v, want exit 0\n%s", r.err, r.log)
 	}
-	if d := time.Since(begun); d > 5*time.Second {
-		r.s.t.Errorf("took %v to stop, want 5 s at most", d)
-	}
 }
+
+// patience is how long a test waits for what takes a second when nothing else
+// goes on: what is slow on a busy machine is no fault, what never comes is.
+const patience = 3 * time.Minute
 
 // within waits for a condition that a service brings about by itself.
 func (s *studio) within(d time.Duration, what string, ok func() bool) {
@@ -156,10 +181,11 @@ func TestRun(t *testing.T) {
 	s := newStudio(t, studioOptions{smtp: true, apart: true})
 	r := s.start()
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
-	s.within(10*time.Second, "rossi accepted", s.has(rossi, "valid", 1.0))
+	s.within(patience, "rossi accepted", s.has(rossi, "valid", 1.0))
 	s.wantGet(rossi, passwords[rossi])
-	s.within(10*time.Second, "the answer sent", func() bool { return len(s.sink.received()) == 1 })
-	r.told("WATCHDOG=1")
+	s.within(patience, "the answer sent", func() bool { return len(s.sink.received()) == 1 })
+	barks := r.barks.Load()
+	s.within(patience, "the watchdog told", func() bool { return r.barks.Load() > barks })
 
 	// A pass on request, by the daemon.
 	s.once(sum{})
@@ -175,12 +201,12 @@ func TestRun(t *testing.T) {
 	}
 
 	s.imap.Stop()
-	s.within(10*time.Second, "status says that the inbox is gone", func() bool {
+	s.within(patience, "status says that the inbox is gone", func() bool {
 		return strings.Contains(s.ok("status"), "not reachable")
 	})
 	s.imap.Start()
 	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
-	s.within(30*time.Second, "bianchi accepted after the server came back", s.has(bianchi, "valid", 1.0))
+	s.within(patience, "bianchi accepted after the server came back", s.has(bianchi, "valid", 1.0))
 
 	r.stop()
 	if _, err := os.Lstat(filepath.Join(s.dir, "sock")); !os.IsNotExist(err) {
@@ -189,7 +215,7 @@ func TestRun(t *testing.T) {
 	s.wantState(bianchi, "valid", 1.0) // without the service
 	s.deliver(s.submission(verdi, 1, passwords[verdi]))
 	again := s.start()
-	s.within(10*time.Second, "verdi accepted after the restart", s.has(verdi, "valid", 1.0))
+	s.within(patience, "verdi accepted after the restart", s.has(verdi, "valid", 1.0))
 	again.stop()
 	s.wantLogins(rossi, 1, 0)
 	for _, secret := range []string{passwords[rossi], passwords[bianchi], inboxPass} {
@@ -204,12 +230,12 @@ func TestRun(t *testing.T) {
 func TestRunInboxRefused(t *testing.T) {
 	s := newStudio(t, studioOptions{apart: true})
 	r := s.start()
-	s.within(10*time.Second, "signed in", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
+	s.within(patience, "signed in", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
 	before := s.imap.Logins(studioPEC)
 
 	s.imap.SetPassword(studioPEC, "Nuova-1")
 	s.imap.Kick(studioPEC)
-	s.within(20*time.Second, "status says refused", func() bool {
+	s.within(patience, "status says refused", func() bool {
 		return strings.Contains(s.ok("status"), "refuses the password")
 	})
 	if got := s.exits(exitFailed, "once"); !strings.Contains(got.stderr, "not tried") {
@@ -230,17 +256,17 @@ func TestRunInboxRefused(t *testing.T) {
 		t.Fatalf("right password: got %s", got)
 	}
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
-	s.within(10*time.Second, "accepted after set --inbox", s.has(rossi, "valid", 1.0))
+	s.within(patience, "accepted after set --inbox", s.has(rossi, "valid", 1.0))
 
 	// Changed once more, now by the file.
 	s.imap.SetPassword(studioPEC, "Nuova-2")
 	s.imap.Kick(studioPEC)
-	s.within(20*time.Second, "status says refused", func() bool {
+	s.within(patience, "status says refused", func() bool {
 		return strings.Contains(s.ok("status"), "refuses the password")
 	})
 	s.write("inbox-password", "Nuova-2\n", 0o600)
 	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
-	s.within(20*time.Second, "accepted after the file changed", s.has(bianchi, "valid", 1.0))
+	s.within(patience, "accepted after the file changed", s.has(bianchi, "valid", 1.0))
 	if got := s.imap.Logins(studioPEC).Refused - before.Refused; got != 3 {
 		t.Errorf("got %d refused logins, want 3: two closed passwords and one typed wrong", got)
 	}
@@ -272,15 +298,15 @@ func TestRunReload(t *testing.T) {
 		refused := func() int { return strings.Count(r.log.String(), "event=config.refused") }
 		before := refused()
 		hangup()
-		s.within(5*time.Second, "a line in the log about the bad configuration", func() bool { return refused() == before+1 })
+		s.within(patience, "a line in the log about the bad configuration", func() bool { return refused() == before+1 })
 	}
 	better := strings.Replace(string(good), `name = "Studio Prova"`, `name = "Studio Nuovo"`, 1)
 	s.write("config.toml", strings.Replace(better, "[vault]\n", "[vault]\ntouch_dir = \"changed\"\n", 1), 0o644)
 	hangup()
-	s.within(5*time.Second, "the new configuration in use", func() bool { return strings.Contains(r.log.String(), "event=config.reloaded") })
+	s.within(patience, "the new configuration in use", func() bool { return strings.Contains(r.log.String(), "event=config.reloaded") })
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
-	s.within(10*time.Second, "accepted after the reload", s.has(rossi, "valid", 1.0))
-	s.within(5*time.Second, "the new touch_dir in use", func() bool {
+	s.within(patience, "accepted after the reload", s.has(rossi, "valid", 1.0))
+	s.within(patience, "the new touch_dir in use", func() bool {
 		_, err := os.Stat(filepath.Join(s.dir, "changed", rossi))
 		return err == nil
 	})
