@@ -116,6 +116,7 @@ func polite(tag, cmd string) string {
 	return tag + " OK done\r\n"
 }
 
+// fakeTimeout is of simulated time in most tests: they run in bubbles.
 const fakeTimeout = 300 * time.Millisecond
 
 // talk opens a session with the fake over a pipe.

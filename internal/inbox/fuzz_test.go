@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pec-ingest/internal/inbox"
@@ -26,71 +27,83 @@ func FuzzServer(f *testing.F) {
 	f.Add([]byte("TAG NO [LIMIT] {5}\r\n\xff"))
 	f.Add([]byte("* 1 FETCH (UID 1 BODY[] {99999}\r\n\xff* VANISHED {3}\r\n\xff+ \r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		watchdog := time.AfterFunc(1500*time.Millisecond, func() { panic("the pass does not end") })
+		watchdog := time.AfterFunc(patience, func() { panic("the pass does not end") })
 		defer watchdog.Stop()
-		answers := bytes.Split(data, []byte{0xff})
-		fk := &fake{script: func(cmd string) (string, bool) {
-			if cmd == "GREETING" {
-				return "", false
-			}
-			if len(answers) == 0 {
-				return hangUp, true
-			}
-			a := string(answers[0])
-			answers = answers[1:]
-			return strings.ReplaceAll(a, "\x00", ""), a != ""
-		}}
-		ours, theirs := net.Pipe()
-		served := make(chan struct{})
-		go func() { defer close(served); fk.serve(theirs) }()
-		defer func() { theirs.Close(); <-served }()
-
-		const limit = 1000
-		c := inbox.Config{
-			Username: studio, Password: secret.FromString(password), ProcessedFolder: "Fatte",
-			Timeout: 30 * time.Millisecond, MaxMessage: limit,
-		}
-		check := func(err error) {
-			if err != nil && strings.ContainsAny(err.Error(), "@\x1b\n") {
-				t.Fatalf("unsafe error %q", err)
-			}
-		}
-		ctx := context.Background()
-		s, err := inbox.LoginOver(ctx, c, ours)
-		check(err)
-		if err != nil {
-			return
-		}
-		defer s.Close()
-		_, err = s.Examine(ctx)
-		check(err)
-		uids, err := s.Search(ctx, 1, time.Time{})
-		check(err)
-		if len(uids) > 50 {
-			uids = uids[:50]
-		}
-		uids = append(uids, 1, 2)
-		asked := map[uint32]bool{}
-		for _, uid := range uids {
-			asked[uid] = true
-		}
-		_, err = s.Headers(ctx, uids, func(h inbox.Header) error {
-			if !asked[h.UID] || len(h.Raw) > inbox.MaxHeader {
-				t.Fatalf("header of %d with %d bytes", h.UID, len(h.Raw))
-			}
-			return nil
-		})
-		check(err)
-		_, err = s.Fetch(ctx, uids, func(m inbox.Message) error {
-			if !asked[m.UID] || len(m.Raw) > limit || m.TooLarge != (m.Raw == nil) {
-				t.Fatalf("message %d with %d bytes, too large %t", m.UID, len(m.Raw), m.TooLarge)
-			}
-			return nil
-		})
-		check(err)
-		_, _, err = s.File(ctx, 9, []inbox.FileItem{item(1, "a")}, inbox.Move)
-		check(err)
+		synctest.Test(t, func(t *testing.T) { talkAndRead(t, data) })
 	})
+}
+
+// talkAndRead makes a pass on a server that says data. It takes 1.5 s of
+// simulated time at most.
+func talkAndRead(t *testing.T, data []byte) {
+	begun := time.Now()
+	defer func() {
+		if took := time.Since(begun); took > 1500*time.Millisecond {
+			t.Errorf("the pass took %v", took)
+		}
+	}()
+	answers := bytes.Split(data, []byte{0xff})
+	fk := &fake{script: func(cmd string) (string, bool) {
+		if cmd == "GREETING" {
+			return "", false
+		}
+		if len(answers) == 0 {
+			return hangUp, true
+		}
+		a := string(answers[0])
+		answers = answers[1:]
+		return strings.ReplaceAll(a, "\x00", ""), a != ""
+	}}
+	ours, theirs := net.Pipe()
+	served := make(chan struct{})
+	go func() { defer close(served); fk.serve(theirs) }()
+	defer func() { theirs.Close(); <-served }()
+
+	const limit = 1000
+	c := inbox.Config{
+		Username: studio, Password: secret.FromString(password), ProcessedFolder: "Fatte",
+		Timeout: 30 * time.Millisecond, MaxMessage: limit,
+	}
+	check := func(err error) {
+		if err != nil && strings.ContainsAny(err.Error(), "@\x1b\n") {
+			t.Fatalf("unsafe error %q", err)
+		}
+	}
+	ctx := context.Background()
+	s, err := inbox.LoginOver(ctx, c, ours)
+	check(err)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	_, err = s.Examine(ctx)
+	check(err)
+	uids, err := s.Search(ctx, 1, time.Time{})
+	check(err)
+	if len(uids) > 50 {
+		uids = uids[:50]
+	}
+	uids = append(uids, 1, 2)
+	asked := map[uint32]bool{}
+	for _, uid := range uids {
+		asked[uid] = true
+	}
+	_, err = s.Headers(ctx, uids, func(h inbox.Header) error {
+		if !asked[h.UID] || len(h.Raw) > inbox.MaxHeader {
+			t.Fatalf("header of %d with %d bytes", h.UID, len(h.Raw))
+		}
+		return nil
+	})
+	check(err)
+	_, err = s.Fetch(ctx, uids, func(m inbox.Message) error {
+		if !asked[m.UID] || len(m.Raw) > limit || m.TooLarge != (m.Raw == nil) {
+			t.Fatalf("message %d with %d bytes, too large %t", m.UID, len(m.Raw), m.TooLarge)
+		}
+		return nil
+	})
+	check(err)
+	_, _, err = s.File(ctx, 9, []inbox.FileItem{item(1, "a")}, inbox.Move)
+	check(err)
 }
 
 func TestLiteralSize(t *testing.T) {
