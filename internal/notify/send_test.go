@@ -213,14 +213,26 @@ func TestSendFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := startFaulty(t, &faultyServer{tls: ca.ServerConfig(t, servertest.Leaf{}), starttls: tt.starttls, auth: tt.auth, faults: tt.faults})
-			c := s.config(ca)
-			c.Timeout = 300 * time.Millisecond
-			if strings.Contains(tt.name, "talks") {
-				c.Timeout = 10 * time.Second
-			}
+			var s *faultyServer
+			var err error
 			hook := false
-			_, err := notify.Send(t.Context(), c, letter, func() error { hook = true; return nil })
+			send := func(timeout time.Duration) {
+				s = startFaulty(t, &faultyServer{tls: ca.ServerConfig(t, servertest.Leaf{}), starttls: tt.starttls, auth: tt.auth, faults: tt.faults})
+				c := s.config(ca)
+				c.Timeout = timeout
+				_, err = notify.Send(t.Context(), c, letter, func() error { hook = true; return nil })
+			}
+			if strings.Contains(tt.name, "silent") || strings.Contains(tt.name, "says nothing") {
+				// With as much time as a busy machine takes for the steps before.
+				for timeout := 300 * time.Millisecond; timeout < patience; timeout *= 3 {
+					hook = false
+					if send(timeout); s.isMute() {
+						break
+					}
+				}
+			} else {
+				send(patience)
+			}
 			var e *notify.SendError
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v, want a SendError", err)
@@ -239,6 +251,9 @@ func TestSendFaults(t *testing.T) {
 		})
 	}
 }
+
+// patience is for a machine that is very busy with other things.
+const patience = 2 * time.Minute
 
 // checkSafe looks for what may never be in an error.
 func checkSafe(t *testing.T, err error) {
@@ -339,7 +354,7 @@ func TestSendHookFails(t *testing.T) {
 		t.Errorf("got %v, want the hook's error", err)
 	}
 	// The connection is cut; the server must not have taken the message.
-	for deadline := time.Now().Add(5 * time.Second); !strings.HasSuffix(s.steps(), "cut"); {
+	for deadline := time.Now().Add(patience); !strings.HasSuffix(s.steps(), "cut"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the server saw %s, want the message cut off", s.steps())
 		}
@@ -354,17 +369,27 @@ func TestSendCancelled(t *testing.T) {
 	ca := servertest.NewCA(t)
 	for _, step := range []string{"greeting", "AUTH", "MAIL", "DOT"} {
 		s := startFaulty(t, &faultyServer{tls: ca.ServerConfig(t, servertest.Leaf{}), faults: map[string]fault{step: {do: "silent"}}})
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-s.mute
+			cancel()
+		}()
 		start := time.Now()
 		_, err := notify.Send(ctx, s.config(ca), letter, nil)
-		cancel()
 		var e *notify.SendError
-		if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || e.InDoubt() != (step == "DOT") {
+		if !errors.As(err, &e) || !errors.Is(err, context.Canceled) || e.InDoubt() != (step == "DOT") {
 			t.Errorf("%s: got %v, want the context's error", step, err)
 		}
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("%s: took %v", step, d)
+		if d := time.Since(start); d > notify.DefaultTimeout {
+			t.Errorf("%s: took %v, as if nobody had cancelled", step, d)
 		}
+		cancel()
+	}
+	s := startFaulty(t, &faultyServer{tls: ca.ServerConfig(t, servertest.Leaf{}), faults: map[string]fault{"greeting": {do: "silent"}}})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := notify.Send(ctx, s.config(ca), letter, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline: got %v, want the context's error", err)
 	}
 }
 

@@ -40,6 +40,8 @@ type faultyServer struct {
 	mail []string // whole messages accepted
 	from []string // arguments of MAIL and RCPT
 	done chan struct{}
+	mute chan struct{} // closed when it falls silent
+	once sync.Once
 }
 
 func startFaulty(t *testing.T, s *faultyServer) *faultyServer {
@@ -49,6 +51,7 @@ func startFaulty(t *testing.T, s *faultyServer) *faultyServer {
 		t.Fatal(err)
 	}
 	s.t, s.addr, s.done = t, l.Addr().(*net.TCPAddr), make(chan struct{})
+	s.mute = make(chan struct{})
 	if s.auth == "" {
 		s.auth = "PLAIN LOGIN"
 	}
@@ -86,6 +89,16 @@ func (s *faultyServer) steps() string {
 	return strings.Join(s.seen, " ")
 }
 
+// isMute tells whether it has fallen silent.
+func (s *faultyServer) isMute() bool {
+	select {
+	case <-s.mute:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *faultyServer) messages() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,6 +116,7 @@ func (s *faultyServer) step(conn net.Conn, name, usual string) bool {
 	case "close":
 		return false
 	case "silent":
+		s.once.Do(func() { close(s.mute) })
 		<-s.done
 		return false
 	case "flood":
