@@ -95,11 +95,13 @@ func StartDovecot(tb testing.TB, o DovecotOptions) *Dovecot {
 	return d
 }
 
-// Start starts the server again after Stop, on the same ports.
+// Start starts the server again after Stop, on the same ports: what is left of
+// the one before may hold them for a moment yet.
 func (d *Dovecot) Start() {
 	d.tb.Helper()
-	const attempts = 5
-	for i := range attempts {
+	known := d.ports != nil // to the test's clients
+	deadline := time.Now().Add(patience)
+	for {
 		if d.ports == nil {
 			d.ports = freePorts(d.tb, 2)
 			d.write("dovecot.conf", []byte(d.config()))
@@ -108,10 +110,13 @@ func (d *Dovecot) Start() {
 		if err == nil {
 			return
 		}
-		if i == attempts-1 || !strings.Contains(tail(d.logPath(), 20), "Address already in use") {
+		if time.Now().After(deadline) || !strings.Contains(tail(d.logPath(), 20), "Address already in use") {
 			d.tb.Fatalf("starting dovecot: %v\n%s", err, tail(d.logPath(), 20))
 		}
-		d.ports = nil
+		if !known {
+			d.ports = nil
+		}
+		time.Sleep(20 * time.Millisecond) // its end can't be waited for otherwise
 	}
 }
 
@@ -131,7 +136,7 @@ func (d *Dovecot) startOnce() error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		select {
 		case <-p.exited:
@@ -146,7 +151,7 @@ func (d *Dovecot) startOnce() error {
 		}
 		if time.Now().After(deadline) {
 			p.stop()
-			return fmt.Errorf("no greeting within 20 seconds")
+			return fmt.Errorf("no greeting within %v", patience)
 		}
 		time.Sleep(20 * time.Millisecond) // a server's start can't be waited for otherwise
 	}
@@ -154,7 +159,7 @@ func (d *Dovecot) startOnce() error {
 
 // greets tells whether the TLS port answers.
 func (d *Dovecot) greets() bool {
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", d.Addr(),
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", d.Addr(),
 		&tls.Config{InsecureSkipVerify: true}) // readiness only; the tests' clients verify
 	if err != nil {
 		return false

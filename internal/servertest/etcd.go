@@ -47,9 +47,6 @@ type Etcd struct {
 	args    [][]string
 }
 
-// etcdStart bounds the start of a cluster on a busy machine.
-const etcdStart = 60 * time.Second
-
 // StartEtcd starts a cluster of real members that ends with the test.
 func StartEtcd(tb testing.TB, cfg EtcdConfig) *Etcd {
 	tb.Helper()
@@ -198,7 +195,7 @@ func (c *Etcd) Await(i int) error {
 		}
 		client.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: c.cfg.TLS.Pool(), Certificates: []tls.Certificate{pair}}}
 	}
-	deadline := time.Now().Add(etcdStart)
+	deadline := time.Now().Add(patience)
 	for {
 		resp, err := client.Get(c.scheme() + "://" + c.Endpoints[i] + "/health")
 		if err == nil {

@@ -22,7 +22,7 @@ type LoginCount struct{ OK, Refused int }
 func (d *Dovecot) Logins(user string) LoginCount {
 	d.tb.Helper()
 	marks := d.mark()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		log, err := os.ReadFile(d.logPath())
 		if err != nil {
@@ -37,7 +37,7 @@ func (d *Dovecot) Logins(user string) LoginCount {
 			return countLogins(text, user)
 		}
 		if time.Now().After(deadline) {
-			d.tb.Fatalf("the server's log does not show a refused login after 10 seconds:\n%s", tail(d.logPath(), 10))
+			d.tb.Fatalf("the server's log does not show a refused login after %v:\n%s", patience, tail(d.logPath(), 10))
 		}
 		time.Sleep(5 * time.Millisecond) // another process's file: there is nothing to wait on
 	}
@@ -65,13 +65,13 @@ func (d *Dovecot) mark() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.marks++
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", d.Addr(),
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", d.Addr(),
 		&tls.Config{InsecureSkipVerify: true}) // the certificate may be a bad one on purpose
 	if err != nil {
 		d.tb.Fatalf("reaching the test server: %v", err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(c)
 	for _, cmd := range []string{"", "a LOGIN " + marker + " x\r\n", "b LOGOUT\r\n"} {
 		if _, err := c.Write([]byte(cmd)); err != nil {

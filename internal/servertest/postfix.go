@@ -105,7 +105,7 @@ func (p *Postfix) start(program string) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !p.greets() {
 		select {
 		case <-proc.exited:
@@ -114,7 +114,7 @@ func (p *Postfix) start(program string) error {
 		}
 		if time.Now().After(deadline) {
 			proc.stop()
-			return fmt.Errorf("no greeting within 20 seconds: %s", tail(out.Name(), 10))
+			return fmt.Errorf("no greeting within %v: %s", patience, tail(out.Name(), 10))
 		}
 		time.Sleep(20 * time.Millisecond) // a server's start can't be waited for otherwise
 	}
@@ -123,7 +123,7 @@ func (p *Postfix) start(program string) error {
 }
 
 func (p *Postfix) greets() bool {
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", p.Addr(),
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", p.Addr(),
 		&tls.Config{InsecureSkipVerify: true}) // readiness only
 	if err != nil {
 		return false
@@ -163,14 +163,14 @@ func (p *Postfix) Log() string {
 // Await waits until n messages are in an address's mailbox and returns them.
 func (p *Postfix) Await(address string, n int) []Stored {
 	p.tb.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		list := p.o.Dovecot.Messages(address, "INBOX")
 		if len(list) >= n {
 			return list
 		}
 		if time.Now().After(deadline) {
-			p.tb.Fatalf("%d messages for %s after 20 seconds, want %d\n%s", len(list), address, n, tail(p.logPath(), 20))
+			p.tb.Fatalf("%d messages for %s after %v, want %d\n%s", len(list), address, patience, n, tail(p.logPath(), 20))
 		}
 		time.Sleep(20 * time.Millisecond) // delivery is another process's work
 	}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // RealEnv is the environment variable under which a missing component fails
@@ -43,6 +44,10 @@ var packages = map[string]string{
 	"nginx":           "nginx-light",
 	"fish":            "fish",
 }
+
+// patience is how long servers are waited for on a machine that is very busy
+// with other things.
+const patience = 2 * time.Minute
 
 // Require ends the test when component, the name of a program, is not
 // installed: with a failure if RealEnv is 1, else by skipping it and saying

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/pec"
+	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/submission"
 )
 
@@ -257,9 +258,10 @@ func TestHugeLettersAreFast(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range []string{"text/plain; format=flowed", "text/html"} {
-				start := time.Now()
-				submission.FindRaw([]byte("Content-Type: "+kind+"\n\n"+body), "password", "rossi@pec.example", defaultSent)
-				if took := time.Since(start); took > 20*time.Second {
+				took := pectest.CPU(func() {
+					submission.FindRaw([]byte("Content-Type: "+kind+"\n\n"+body), "password", "rossi@pec.example", defaultSent)
+				})
+				if took > 20*time.Second {
 					t.Errorf("%s: got %v for %d bytes, want well under 20 s, also with the race detector", kind, took, len(body))
 				} else {
 					t.Logf("%s: %v", kind, took)

@@ -30,7 +30,7 @@ func FuzzSocket(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		if _, err := conn.Write(said); err == nil {
 			_ = conn.(*net.UnixConn).CloseWrite()
 		}

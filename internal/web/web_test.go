@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pec-ingest/internal/web"
@@ -110,7 +111,7 @@ func listenIn(t testing.TB, o web.Options) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := f.server.Close(ctx); err != nil {
 			t.Errorf("closing: %v", err)
@@ -131,6 +132,9 @@ func (f *fixture) dial(t *testing.T) *web.Client {
 	t.Cleanup(c.Close)
 	return c
 }
+
+// patience is for a machine that is very busy with other things.
+const patience = 2 * time.Minute
 
 func TestCall(t *testing.T) {
 	f := listen(t, web.Options{})
@@ -171,13 +175,15 @@ func TestDialNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{filepath.Join(dir, "none"), stale, filepath.Join(dir, strings.Repeat("x", 200)), filepath.Join(file, "below")} {
-		start := time.Now()
-		if _, err := web.Dial(context.Background(), path); !errors.Is(err, web.ErrNoService) {
-			t.Errorf("%s: got %v, want ErrNoService", filepath.Base(path), err)
-		}
-		if d := time.Since(start); d > time.Second {
-			t.Errorf("%s: took %v, want at once", filepath.Base(path), d)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			if _, err := web.Dial(context.Background(), path); !errors.Is(err, web.ErrNoService) {
+				t.Errorf("%s: got %v, want ErrNoService", filepath.Base(path), err)
+			}
+			if d := time.Since(start); d != 0 {
+				t.Errorf("%s: took %v, want at once", filepath.Base(path), d)
+			}
+		})
 	}
 	// The stale one is taken over, a file is not, a second service is refused.
 	s, err := web.Listen(web.Options{Path: stale, Endpoints: endpoints()})
@@ -348,7 +354,7 @@ func TestBadCallers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		go io.WriteString(c, tc.request)
 		line, err := bufio.NewReader(c).ReadString('\n')
 		if !strings.HasPrefix(line, "HTTP/1.1 "+tc.status) {
@@ -370,12 +376,12 @@ func TestFlood(t *testing.T) {
 	for range 20 {
 		wg.Go(func() {
 			for range 500 {
-				c, err := net.DialTimeout("unix", f.path, 10*time.Second)
+				c, err := net.DialTimeout("unix", f.path, patience)
 				if err != nil {
 					other.Add(1) // the queue is full: EAGAIN
 					continue
 				}
-				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.SetDeadline(time.Now().Add(patience))
 				io.WriteString(c, "POST /v1/read HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 				line, _ := bufio.NewReader(c).ReadString('\n')
 				switch {
@@ -399,8 +405,11 @@ func TestFlood(t *testing.T) {
 	if err := f.dial(t).Call(context.Background(), "read", nil, &s); err != nil || s != "admin" {
 		t.Errorf("after the flood: got %q, %v", s, err)
 	}
-	if n := openFiles(t); n > before+10 {
-		t.Errorf("%d files open, %d before the flood", n, before)
+	// The server closes its ends when it comes to it.
+	for end := time.Now().Add(patience); openFiles(t) > before+10; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d files open, %d before the flood", openFiles(t), before)
+		}
 	}
 }
 
@@ -424,7 +433,7 @@ func TestHeldConnections(t *testing.T) {
 	for _, c := range held {
 		c.Close()
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err := f.dial(t).Call(context.Background(), "read", nil, &s)
 		if err == nil {
@@ -464,7 +473,7 @@ func TestWipedAfterwards(t *testing.T) {
 	if err := f.dial(t).Call(context.Background(), "get", map[string]string{"secret": "Xk9mQ2pL"}, &got); err != nil || string(got.B) != "x" {
 		t.Fatalf("got %v, %v", got, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_ = f.server.Close(ctx) // waits until the handler is done
 	if !wiped.Load() {
