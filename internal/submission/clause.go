@@ -21,10 +21,16 @@ func aboutElse(l *line, from, end int) bool {
 			i++
 			continue
 		}
-		p, ok := lex().longest(l.words[tok.where:])
+		p, ok := lex().longest(l.words[tok.where+len(tok.words)-1:]) // "l'otto febbraio"
+		if len(tok.words) == 1 || !elided[tok.words[0]] {
+			p, ok = lex().longest(l.words[tok.where:])
+		}
 		if !ok {
 			if w := tok.words[len(tok.words)-1]; len(w) >= 4 && !passwordWord(w) && !lex().small["calendar"][w] && !lex().small["whose"][w] && !lex().small["ofskip"][w] {
 				strange++
+				if at := tok.where + len(tok.words) - 1; at > 0 && at+1 < len(l.words) && lex().small["article"][l.words[at-1]] && lex().has(l.words[at+1:at+2], "expires") {
+					return true // "il mutuo scade …"
+				}
 			}
 			i++
 			continue
@@ -34,7 +40,7 @@ func aboutElse(l *line, from, end int) bool {
 			return false
 		}
 		field = field || p.is("field", "other") && !p.is("softfield")
-		i = l.tokOf[tok.where+len(p.words)-1] + 1
+		i = max(i+1, l.tokOf[min(tok.where+len(p.words)-1, len(l.tokOf)-1)]+1)
 	}
 	return field || strange >= 2
 }

@@ -37,7 +37,8 @@ func (s *scanner) fill(h *hit, c *context) {
 	}
 	end := len(w)
 	h.isNew = at["new"] > 0
-	aside := at["old"] <= c.commaAt && c.labelAt > c.commaAt // "scaduta la precedente, la password è …"
+	// "scaduta la precedente, la password è …", "la vecchia non va più, usate questa: …"
+	aside := at["old"] <= c.commaAt && (c.labelAt > c.commaAt || at["use"] > c.commaAt)
 	if at["old"] > at["new"] && !aside {
 		swapped := at["replace"] > 0 && at["old"]-at["replace"] <= 3 && end-at["old"] > 1
 		h.old = !swapped

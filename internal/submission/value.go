@@ -155,7 +155,8 @@ func (s *scanner) mayBeValue(l *line, i int, c *context) (weak, ok bool) {
 		if reMail.MatchString(tok.core) {
 			c.name(tok.core)
 		}
-		return true, c.direct() && c.hard && last && !c.inherit
+		dated := reDate.MatchString(tok.core) && roleOf(c.words) != roleNone // "scadenza chiave: 13/02/2024"
+		return true, c.direct() && c.hard && last && !c.inherit && !dated
 	}
 	return true, c.direct() && strongPunct(tok.s)
 }
