@@ -26,6 +26,7 @@ type live struct {
 	dovecot   *servertest.Dovecot
 	authority *pectest.Authority
 	page      string // web.listen
+	recovery  string // the recovery key that `init` printed
 	letters   int    // sent so far
 }
 
@@ -157,10 +158,10 @@ func (l *live) arrives(t *testing.T, password string) {
 	})
 }
 
-// dropIn does what `systemctl edit pec-ingest` does.
-func (l *live) dropIn(t *testing.T, text string) {
+// dropIn does what `systemctl edit pec-ingest` does, in a file of this name.
+func (l *live) dropIn(t *testing.T, name, text string) {
 	t.Helper()
-	l.write(t, "/etc/systemd/system/pec-ingest.service.d/override.conf", "[Service]\n"+text, 0o644)
+	l.write(t, "/etc/systemd/system/pec-ingest.service.d/"+name+".conf", "[Service]\n"+text, 0o644)
 	l.must(t, "systemctl", "daemon-reload")
 }
 
@@ -196,6 +197,8 @@ func TestUnderSystemd(t *testing.T) {
 		{"killed", liveKilled},
 		{"hung", liveHung},
 		{"wrong configuration and keys", liveWrong},
+		{"longer pauses", liveSteps},
+		{"recovery", liveRecovery},
 		{"encrypted credentials", liveEncrypted},
 		{"upgrade, remove, purge", liveLeave},
 	} {

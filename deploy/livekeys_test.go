@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -9,11 +10,54 @@ import (
 	"filippo.io/age"
 )
 
+// The pauses between restarts that a newer systemd can make longer.
+func liveSteps(t *testing.T, l *live) {
+	var version int
+	if _, err := fmt.Sscanf(l.must(t, "systemctl", "--version"), "systemd %d", &version); err != nil {
+		t.Fatal(err)
+	}
+	if version < 254 {
+		t.Skipf("went without RestartSteps=: systemd %d has none", version)
+	}
+	l.sh(t, document(t, "systemd.md", "mkdir -p /etc/systemd/system/pec-ingest.service.d"))
+	if got := l.show(t, "RestartSteps"); got != "6" {
+		t.Errorf("RestartSteps: got %q, want 6", got)
+	}
+	if out := l.must(t, "systemd-analyze", "verify", "pec-ingest.service"); out != "" {
+		t.Errorf("systemd-analyze verify is not silent:\n%s", out)
+	}
+	l.sh(t, "rm /etc/systemd/system/pec-ingest.service.d/restart-steps.conf; systemctl daemon-reload")
+}
+
+// docs/recovery.md as it stands there, with the service that it stops and starts.
+func liveRecovery(t *testing.T, l *live) {
+	working := func() {
+		t.Helper()
+		l.status(t, "watching the inbox")
+		if out := l.must(t, "ingest", "get", client); out != secondPW+"\n" {
+			t.Errorf("got %q", out)
+		}
+	}
+	l.waits(t, "the scheduled backup", func() bool { return len(l.events(t, "backup.made")) > 0 })
+	// By hand it goes wherever root may write, though the service can't.
+	l.sh(t, document(t, "recovery.md", "ingest backup /media/usb/pec-ingest/"))
+	l.exits(t, 0, l.recovery+"\n", "bash", "-ec", document(t, "recovery.md", "install -m 0600 /dev/stdin /root/recovery.key"))
+
+	const stop = "systemctl stop pec-ingest\n"
+	l.sh(t, stop+document(t, "recovery.md", "mv /var/lib/pec-ingest/vault.db /root/vault-damaged.db"))
+	working()
+	l.sh(t, "shred -u /etc/pec-ingest/private/identity.txt")
+	l.exits(t, 0, l.recovery+"\n", "bash", "-ec", stop+document(t, "recovery.md", "install -m 0600 /dev/stdin /etc/pec-ingest/private/identity.txt"))
+	working()
+	l.sh(t, stop+document(t, "recovery.md", "ingest init --keys /root/new"))
+	working()
+}
+
 // docs/systemd.md, "Secrets": the key encrypted by systemd, then a key under a
 // passphrase that systemd keeps.
 func liveEncrypted(t *testing.T, l *live) {
 	const private = "/etc/pec-ingest/private/"
-	block := document(t, "systemd-creds encrypt --name=identity.txt")
+	block := document(t, "systemd.md", "systemd-creds encrypt --name=identity.txt")
 	commands, _, _ := strings.Cut(block, "systemctl edit")
 	l.sh(t, hostKey(commands))
 	_, settings, _ := strings.Cut(block, "[Service]\n")
@@ -22,7 +66,7 @@ func liveEncrypted(t *testing.T, l *live) {
 	}
 	identity := l.read(t, private+"identity.txt")
 	l.sh(t, "shred -u "+private+"identity.txt")
-	l.dropIn(t, "RestartSec=1s\n"+settings)
+	l.dropIn(t, "override", "RestartSec=1s\n"+settings)
 	l.must(t, "systemctl", "restart", "pec-ingest")
 	l.status(t, "watching the inbox")
 	l.letter(t, thirdPW)
@@ -49,11 +93,11 @@ func liveEncrypted(t *testing.T, l *live) {
 	}
 	l.write(t, private+"identity.txt", sealed.String(), 0o600)
 	l.edit(t, [2]string{"\nidentity_passphrase_file = \"\"", "\nidentity_passphrase_file = \"identity-passphrase\""})
-	block = document(t, "systemd-ask-password -n | systemd-creds encrypt --name=identity-passphrase -")
+	block = document(t, "systemd.md", "systemd-ask-password -n | systemd-creds encrypt --name=identity-passphrase -")
 	commands, _, _ = strings.Cut(block, "systemctl edit")
 	l.sh(t, hostKey(strings.Replace(commands, "systemd-ask-password -n", "printf 'una frase lunga'", 1)))
 	_, settings, _ = strings.Cut(block, "[Service]\n")
-	l.dropIn(t, "RestartSec=1s\n"+settings)
+	l.dropIn(t, "override", "RestartSec=1s\n"+settings)
 	l.must(t, "systemctl", "restart", "pec-ingest")
 	l.status(t, "watching the inbox")
 	if out := l.must(t, "ingest", "get", client); out != thirdPW+"\n" {

@@ -5,9 +5,11 @@
 # kept in the cache folder for the next time.
 #
 #   test-package.sh [FILE.deb]     without a file the package is built, twice
+#
+# SUITE=trixie tests in another Debian than bookworm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-suite=bookworm
+suite=${SUITE:-bookworm}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pec-ingest
 work=$(mktemp -d /tmp/pec-ingest-package.XXXXXX)
 root=$work/root

@@ -10,9 +10,12 @@
 #
 #   test-systemd.sh [FILE.deb]           without a file the package is built
 #   test-systemd.sh --shell [FILE.deb]   a shell inside instead of the test
+#
+# SUITE=trixie takes another Debian; test-package.sh makes it, with the same
+# variable. VERBOSE=1 shows what the test says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-suite=bookworm
+suite=${SUITE:-bookworm}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pec-ingest
 
 step() { echo "-- $*"; }

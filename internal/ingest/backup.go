@@ -99,7 +99,7 @@ func (s *Service) backUpIfDue(ctx context.Context, now time.Time) error {
 	sum, err := SaveBackup(ctx, s, ActorService, path)
 	if err != nil {
 		s.Alert(ctx, Event{Event: "backup.failed", At: now, Msg: "the scheduled backup could not be made: " + err.Error(),
-			Hint: "is vault.backup_dir there, 0700, writable, and not full?"})
+			Hint: "is vault.backup_dir there, 0700, the service's own, and not full? Under systemd another disk needs ReadWritePaths= (docs/systemd.md)"})
 		return err
 	}
 	s.log.Info("backup made and checked", "event", "backup.made", "file", path, "records", sum.Records, "audit_entries", sum.AuditEntries)
