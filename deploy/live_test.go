@@ -131,7 +131,7 @@ func (l *live) events(t *testing.T, event string) (entries []map[string]any) {
 // waits waits until fn is true.
 func (l *live) waits(t *testing.T, what string, fn func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if fn() {
 			return
 		}
