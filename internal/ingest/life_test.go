@@ -94,10 +94,12 @@ func (l *life) login(_ context.Context, _ probe.Target, login string, password s
 	}
 	brought := l.offered[p] || o.letters[p]
 	if l.down {
-		// Entered again, the refused password waits like another one where one
-		// waits already; else it is the current one, and stays refused.
-		if again := p == o.current && (!o.broken || o.pending == ""); brought && !again && !l.using {
+		switch {
+		case !brought || l.using:
+		case p != o.current || o.broken:
 			o.pending = p
+		default: // the one that works, again: what was brought since is given up
+			o.pending = ""
 		}
 		return probe.Result{Outcome: probe.Network, Detail: "down"}
 	}
@@ -477,6 +479,11 @@ var lifeStories = [][]lifeStep{
 	// is given, and belongs where the other was.
 	{{"letter", 0, 7}, {"set", 1, 5}, {"up", 1, 5}, {"wait", 1, 5}, {"set refused", 1, 1}, {"letter refused", 0, 5}, {"owner goes back", 1, 3},
 		{"owner changes", 0, 7}, {"use", 1, 1}, {"set", 1, 7}, {"letter refused", 0, 3}, {"letter", 0, 2}, {"used", 0, 0}, {"month", 0, 1}},
+	// The refused password is entered again while nobody answers, with and
+	// without another one that waits; and the proven one.
+	{{"set", 0, 0}, {"owner changes", 0, 0}, {"month", 0, 1}, {"down", 0, 0}, {"set again", 0, 0}, {"up", 0, 0}, {"month", 0, 1}},
+	{{"set", 0, 0}, {"owner changes", 0, 0}, {"month", 0, 1}, {"down", 0, 0}, {"set", 0, 0}, {"set again", 0, 0}, {"up", 0, 0}, {"month", 0, 1}},
+	{{"letter", 0, 4}, {"down", 0, 4}, {"owner changes", 0, 5}, {"set", 0, 9}, {"set again", 0, 5}, {"up", 0, 3}, {"wait", 0, 1}},
 }
 
 // Whatever happens, in whatever order: `get` gives the mailbox's own password,

@@ -28,7 +28,7 @@ func (p *pass) accept(ctx context.Context, sub vault.Submission, epoch []vault.S
 	if err != nil {
 		return p.reviewWith(ctx, sub, epoch, ReviewNoIdentity)
 	}
-	same, err := p.isCurrent(ctx, sub.Mailbox, sub.Login, password)
+	same, err := p.sameVersion(ctx, sub.Mailbox, sub.Login, password)
 	if err != nil {
 		return err
 	}
@@ -45,8 +45,8 @@ func (p *pass) accept(ctx context.Context, sub vault.Submission, epoch []vault.S
 		}
 		cred.Mailbox, cred.Login = s.Mailbox, s.Login
 		var v vault.Version
-		if same {
-			v, outcome, err = p.confirmVersion(tx, &cred, s, a)
+		if same > 0 {
+			v, outcome, err = p.confirmVersion(tx, &cred, s, same, a)
 		} else {
 			outcome = OutcomeAccepted
 			v, err = p.addVersion(tx, &cred, s, epoch, a, client, password)

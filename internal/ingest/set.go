@@ -178,7 +178,7 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 	issued := r.issued(now)
 	days := s.validityOf(c, r.Signer)
 	expires, from, _ := schedule.Expiry(issued, r.Expires, days, s.policy)
-	same, err := s.isCurrent(ctx, c.Mailbox, login, r.Secret)
+	same, err := s.sameVersion(ctx, c.Mailbox, login, r.Secret)
 	if err != nil {
 		return SetResult{}, err
 	}
@@ -198,8 +198,8 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 		}
 		signer := firstOf(r.Signer, cred.Signer)
 		s0 := vault.Submission{ID: source, Mailbox: c.Mailbox, Login: login, SentAt: issued, Stated: r.Expires, Signer: signer}
-		if same {
-			v, _, err = p.confirmVersion(tx, &cred, s0, a)
+		if same > 0 {
+			v, _, err = p.confirmVersion(tx, &cred, s0, same, a)
 			if err == nil && !r.Expires.IsZero() {
 				// A person of the studio names the date: that is no claim.
 				v.Expires, v.ExpiresFrom, v.Claimed = expires, from, time.Time{}

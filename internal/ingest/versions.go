@@ -15,27 +15,47 @@ import (
 // How versions of a credential come about and end. All of these run inside the
 // transaction that settles what made them.
 
-// isCurrent tells whether a password is the one stored as current. Without
-// the identity nothing can be compared: then it counts as a new one.
-func (s *Service) isCurrent(ctx context.Context, mailbox, login string, password secret.Secret) (bool, error) {
-	var v vault.Version
-	err := s.vault.View(ctx, func(tx *vault.Tx) error {
-		cred, ok, err := tx.Credential(mailbox, login)
-		if err != nil || !ok || cred.Current == 0 {
+// sameVersion finds the version that holds a password already: the current
+// one, or the proven one beside a current one that could not be tried; 0 when
+// neither does. Without the identity nothing can be compared: then it counts
+// as a new one.
+func (s *Service) sameVersion(ctx context.Context, mailbox, login string, password secret.Secret) (n int, err error) {
+	if !s.vault.CanOpen() {
+		return 0, nil
+	}
+	var stored []vault.Version
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		stored = nil
+		cred, _, err := tx.Credential(mailbox, login)
+		if err != nil {
 			return err
 		}
-		v, _, err = tx.Version(mailbox, login, cred.Current)
-		return err
+		for _, n := range []int{cred.Current, cred.Proven} {
+			v, ok, err := tx.Version(mailbox, login, n)
+			if err != nil {
+				return err
+			}
+			if ok && len(v.Sealed) > 0 {
+				stored = append(stored, v)
+			}
+		}
+		return nil
 	})
-	if err != nil || len(v.Sealed) == 0 || !s.vault.CanOpen() {
-		return false, err
-	}
-	stored, err := s.vault.Unseal(v.Label, v.Sealed)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	defer stored.Wipe()
-	return stored.Equal(password), nil
+	for _, v := range stored {
+		opened, err := s.vault.Unseal(v.Label, v.Sealed)
+		if err != nil {
+			return 0, err
+		}
+		same := opened.Equal(password)
+		opened.Wipe()
+		if same {
+			return v.N, nil
+		}
+	}
+	return 0, nil
 }
 
 // addVersion makes the next version of a credential. The older one is ended
@@ -75,23 +95,31 @@ func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submissi
 	return v, tx.PutVersion(v)
 }
 
-// confirmVersion: the client sent the current password again. It stays the
-// same version; a later date is a claim that it was postponed (DESIGN §8).
-func (p *pass) confirmVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submission, a attempt) (vault.Version, string, error) {
-	v, _, err := tx.Version(s.Mailbox, s.Login, cred.Current)
-	if err != nil {
+// confirmVersion: the client sent a password again that is version n already.
+// It stays the same version, the one beside it is given up; a later date is a
+// claim that it was postponed (DESIGN §8).
+func (p *pass) confirmVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submission, n int, a attempt) (vault.Version, string, error) {
+	v, ok, err := tx.Version(s.Mailbox, s.Login, n)
+	if err != nil || !ok {
+		return v, "", firstError(err, vault.ErrNotFound)
+	}
+	if err := endVersion(tx, *cred, cred.Current, n, p.now); err != nil {
 		return v, "", err
 	}
+	cred.Current, cred.Refused = n, false
 	outcome := OutcomeAccepted
 	if p.claim(&v, s.Stated, s.SentAt) {
 		outcome = OutcomeExtended
 	}
-	if a.unprobed || a.result.Outcome == probe.Accepted {
+	switch {
+	case a.unprobed || a.result.Outcome == probe.Accepted:
 		p.markTried(&v, a)
 		if err := endVersion(tx, *cred, cred.Proven, v.N, p.now); err != nil {
 			return v, "", err
 		}
-		cred.Proven, cred.Refused, cred.Signer = v.N, false, firstOf(s.Signer, cred.Signer)
+		cred.Proven, cred.Signer = v.N, firstOf(s.Signer, cred.Signer)
+	case v.State == VersionRefused:
+		v.State = VersionUnverified // its owner says that it works again: it is tried once more
 	}
 	return v, outcome, tx.PutVersion(v)
 }
