@@ -275,6 +275,7 @@ func (s *killStudio) describe(inbox string, mails []sunk) string {
 		row := s.status(m)
 		delete(row, "last_check")
 		delete(row, "next_warning_at")
+		delete(row, "days_left") // of expires_at, on the day of the question
 		fmt.Fprintf(&b, "%v\n", row)
 		for _, r := range s.rows("history", "--json", m) {
 			for _, when := range []string{"stored_at", "proven_at", "ended_at"} {

@@ -44,11 +44,7 @@ func newLoop(t *testing.T) *loop {
 		users: []servertest.User{userOf(viola, "Vi0la-8x")}})}
 	l.ok("client", "add", neri, "--lang", "en")
 	l.ok("client", "add", viola, "--name", "Ditta viola", "--email", violaEmail)
-	rome, err := time.LoadLocation("Europe/Rome")
-	if err != nil {
-		t.Fatal(err)
-	}
-	y, m, d := time.Now().In(rome).Date()
+	y, m, d := time.Now().In(rome()).Date()
 	expires := map[string]time.Time{}
 	var letters []pectest.Envelope
 	for _, who := range []string{rossi, bianchi, verdi, neri, viola} {
@@ -57,7 +53,7 @@ func newLoop(t *testing.T) *loop {
 			password = "Vi0la-8x"
 		}
 		e := l.submission(who, 0, password)
-		e.SentAt = time.Date(y, m, d-loopAges[who], 10, 0, 0, 0, rome)
+		e.SentAt = time.Date(y, m, d-loopAges[who], 10, 0, 0, 0, rome())
 		e.Letter.Date = e.SentAt
 		letters = append(letters, e)
 		expires[who] = time.Date(y, m, d-loopAges[who]+90, 0, 0, 0, 0, time.UTC)

@@ -249,11 +249,7 @@ func pageFresh(t *testing.T, s *studio, b *browser) {
 	b.open("/da-decidere/" + s.numberOf(marroni))
 	b.do(chromedp.SendKeys(chromedp.CSS("#motivo"), "non ancora finito"))
 	before := js[string](b, "document.querySelector('#fresh').textContent")
-	rome, err := time.LoadLocation("Europe/Rome")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.within(patience, "another second", func() bool { return !strings.HasSuffix(before, time.Now().In(rome).Format("15:04:05")) })
+	s.within(patience, "another second", func() bool { return !strings.HasSuffix(before, time.Now().In(rome()).Format("15:04:05")) })
 	refresh(fmt.Sprintf("document.querySelector('#fresh').textContent !== %q", before))
 	if got := js[[]string](b, "[document.querySelector('#motivo').value, document.activeElement.id]"); got[0] != "non ancora finito" || got[1] != "motivo" {
 		t.Errorf("after a refresh: got %q typed and the focus on %q", got[0], got[1])

@@ -223,7 +223,7 @@ func TestStatesAndWarnings(t *testing.T) {
 		t.Errorf("status --json: got %v, want %v", mailboxes, want)
 	}
 	row := s.status(bianchi)
-	received := s.day.Add(-85 * 24 * time.Hour).UTC().Format(time.RFC3339)
+	received := s.ago(85 * 24).UTC().Format(time.RFC3339)
 	for key, want := range map[string]any{"login": bianchi, "client": "Ditta bianchi", "provider": "prova",
 		"received_at": received, "expires_at": date(5, time.DateOnly), "days_left": 5.0, "claimed_until": nil} {
 		if row[key] != want {

@@ -341,7 +341,7 @@ func TestRunFails(t *testing.T) {
 			t.Errorf("%s: got %q, want it once, after %q", format, stderr.String(), want)
 		}
 		buf := make([]byte, 4096)
-		_ = notify.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = notify.SetReadDeadline(time.Now().Add(patience))
 		n, err := notify.Read(buf)
 		if err != nil || !strings.HasPrefix(string(buf[:n]), "STATUS=") || !strings.Contains(string(buf[:n]), "hots") {
 			t.Errorf("%s: the service manager was told %q, %v", format, buf[:n], err)

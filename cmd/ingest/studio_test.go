@@ -68,6 +68,7 @@ type studioOptions struct {
 
 func newStudio(t *testing.T, o studioOptions) *studio {
 	t.Helper()
+	awayFromMidnight()
 	inbox := servertest.User{Name: studioPEC, Password: inboxPass}
 	users := o.users
 	for mailbox, password := range passwords {
@@ -290,11 +291,19 @@ func (s *studio) wantLogins(mailbox string, ok, refused int) {
 	}
 }
 
+// ago is a moment so many hours before the letters' "now". Every 24 of them
+// are a day of the calendar, also where the clocks were changed since.
+func (s *studio) ago(hours float64) time.Time {
+	days := int(hours / 24)
+	rest := time.Duration((hours - float64(24*days)) * float64(time.Hour))
+	return s.day.In(rome()).AddDate(0, 0, -days).Add(-rest).Truncate(time.Second).In(s.day.Location())
+}
+
 // letter is a message from a client, hours old, ready to be changed and
 // delivered. Its text is written with LF.
 func (s *studio) letter(from string, hoursAgo float64, subject, text string) pectest.Envelope {
 	s.n++
-	at := s.day.Add(-time.Duration(hoursAgo * float64(time.Hour))).Truncate(time.Second)
+	at := s.ago(hoursAgo)
 	return pectest.Envelope{
 		Provider: s.genuine, Sender: from, Recipients: []string{studioPEC}, Subject: subject, SentAt: at,
 		MsgID: fmt.Sprintf("<%d@client.example>", s.n),
@@ -453,11 +462,27 @@ func (s *studio) reviews() []string {
 
 // date is a day of the studio's calendar, so many days from now.
 func date(days int, layout string) string {
-	rome, err := time.LoadLocation("Europe/Rome")
+	return time.Now().In(rome()).AddDate(0, 0, days).Format(layout)
+}
+
+// rome is where the studio's days begin and end.
+func rome() *time.Location {
+	loc, err := time.LoadLocation("Europe/Rome")
 	if err != nil {
 		panic(err)
 	}
-	return time.Now().In(rome).AddDate(0, 0, days).Format(layout)
+	return loc
+}
+
+// awayFromMidnight waits for the next day where this one is nearly over: what
+// a test expects of "today" holds until its end.
+func awayFromMidnight() {
+	const enough = 4 * time.Minute
+	now := time.Now().In(rome())
+	y, m, d := now.Date()
+	if left := time.Date(y, m, d+1, 0, 0, 1, 0, now.Location()).Sub(now); left < enough {
+		time.Sleep(left)
+	}
 }
 
 func userOf(name, password string) servertest.User {
