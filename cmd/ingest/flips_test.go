@@ -37,7 +37,7 @@ func TestDamagedVaultGivesNoWrongPassword(t *testing.T) {
 	if len(sealed) < 4 {
 		t.Fatalf("got %d sealed texts in the file, want 4 at least", len(sealed))
 	}
-	seed := rand.Uint64()
+	const seed = 1 // the same damages each time
 	random := rand.New(rand.NewPCG(seed, 1))
 	const page = 4096
 	damages := []struct {
