@@ -48,20 +48,26 @@ func TestManyLetters(t *testing.T) {
 	if len(items) != 2 || items[stranger] != 21 || items[rossi] != 21 || many[stranger] != 55 || many[rossi] != 10 {
 		t.Fatalf("got items %v, of them for the rest %v, want 21 each, with 55 and 10 letters", items, many)
 	}
-	digest := s.digest()
-	for _, want := range []string{"altre 55", "altre 10", "(20 lettere, fino alla n. 41)", "(50 volte)"} {
-		if !strings.Contains(strings.Join(strings.Fields(digest), " "), want) { // it is wrapped
-			t.Errorf("the digest does not say %q:\n%s", want, digest)
+	if worksToday() {
+		digest := s.digest()
+		for _, want := range []string{"altre 55", "altre 10", "(20 lettere, fino alla n. 41)", "(50 volte)"} {
+			if !strings.Contains(strings.Join(strings.Fields(digest), " "), want) { // it is wrapped
+				t.Errorf("the digest does not say %q:\n%s", want, digest)
+			}
 		}
-	}
-	if n := strings.Count(digest, "\n"); n > 40 {
-		t.Errorf("the digest has %d lines:\n%s", n, digest)
+		if n := strings.Count(digest, "\n"); n > 40 {
+			t.Errorf("the digest has %d lines:\n%s", n, digest)
+		}
 	}
 	to := map[string]int{}
 	for _, m := range s.sink.received() {
 		to[m.To]++
 	}
-	if want := fmt.Sprint(map[string]int{rossi: 3, neri: 1, "amministrazione@studio.example": 1}); fmt.Sprint(to) != want {
+	wantTo := map[string]int{rossi: 3, neri: 1}
+	if worksToday() {
+		wantTo["amministrazione@studio.example"] = 1
+	}
+	if want := fmt.Sprint(wantTo); fmt.Sprint(to) != want {
 		t.Errorf("mails went to %v, want %v", to, want)
 	}
 	if n := len(s.folder("INBOX")); n != 155 {

@@ -198,8 +198,9 @@ func TestProviderRefusesAll(t *testing.T) {
 // States follow the date; what is expired is still handed out.
 func TestStatesAndWarnings(t *testing.T) {
 	t.Parallel()
+	// Days so far apart that no holidays bring the next one forward.
 	s := newStudio(t, studioOptions{smtp: true, config: func(c string) string {
-		return c + "[warnings]\nto_studio = [\"amministrazione@studio.example\"]\n"
+		return c + "[warnings]\ndays_before = [10, 5]\nto_studio = [\"amministrazione@studio.example\"]\n"
 	}})
 	s.deliver(s.submission(rossi, 24, passwords[rossi]), s.submission(bianchi, 24*85, passwords[bianchi]),
 		s.submission(verdi, 24*95, passwords[verdi]))
@@ -269,7 +270,11 @@ func TestStatesAndWarnings(t *testing.T) {
 		to = append(to, m.To)
 	}
 	slices.Sort(to)
-	if want := []string{"amministrazione@studio.example", bianchi, verdi}; !slices.Equal(to, want) {
+	want := []string{bianchi, verdi}
+	if worksToday() {
+		want = append([]string{"amministrazione@studio.example"}, want...)
+	}
+	if !slices.Equal(to, want) {
 		t.Errorf("--warn: got mails to %v, want %v", to, want)
 	}
 	sent := len(s.sink.received())

@@ -16,6 +16,7 @@ import (
 
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/pectest"
+	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/vault"
 )
@@ -472,6 +473,13 @@ func rome() *time.Location {
 		panic(err)
 	}
 	return loc
+}
+
+// worksToday tells whether today the studio's people get their digest: it is
+// no public holiday.
+func worksToday() bool {
+	p := schedule.Policy{Location: rome()}
+	return p.Working(p.Today(time.Now()))
 }
 
 // awayFromMidnight waits for the next day where this one is nearly over: what
