@@ -96,6 +96,10 @@ func (v *verdict) stateOf() State {
 	}
 	if len(live) > 0 {
 		live[0].heedMarks(v.facts)
+		if n := v.facts.length; n > 0 && n != len([]rune(live[0].forms[0])) {
+			live[0].doubtful = true
+			live[0].why = append(live[0].why, "length-differs")
+		}
 		if live[0].heed(v.facts.explained) {
 			v.notes = append(v.notes, NoteExplained)
 		}

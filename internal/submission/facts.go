@@ -28,6 +28,7 @@ type facts struct {
 	bare      bool // nothing but one value that mixes cases and digits, greeting and closing aside
 	dots      bool // sentences end with dots
 	escapes   bool
+	length    int // how many characters it is said to have, 0 not said
 	ownWords  int
 	explained []explanation // characters of the password that the writer names
 	image     bool
@@ -130,6 +131,7 @@ func (l *letter) gather(body, attached []text) facts {
 			}
 			f.addLine(w)
 			f.addClaims(line)
+			f.addLength(w)
 			f.named = f.named || hasStrong(line) && lex().says(w)["mail"]
 			f.link = f.link || strings.Contains(line.text, "://")
 			f.stranger = f.stranger || otherLogin(line)
@@ -166,7 +168,7 @@ func (t *text) givesParts() bool {
 			continue
 		}
 		n++
-		halves := lex().says(l.words)["half"]
+		halves := lex().has(l.words, "half")
 		for k := range l.toks {
 			tok := &l.toks[k]
 			if tok.kind == kindStrong || tok.kind == kindWeird {
@@ -276,7 +278,7 @@ func (f *facts) addLine(w []string) {
 	f.password = f.password || own || said["code"] && (said["mail"] || said["mailweak"])
 	f.undone = f.undone || lex().has(w, "undone") && !instead(w)
 	f.done = f.done || said["done"]
-	f.future = f.future || said["future"] && (own || contains(w, "ve"))
+	f.future = f.future || said["anotherone"] || said["future"] && (own || contains(w, "ve"))
 	f.addMarks(w)
 	f.mail = f.mail || said["mail"]
 	f.mailweak = f.mailweak || said["mailweak"]

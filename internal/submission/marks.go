@@ -5,6 +5,23 @@ import "strings"
 // markNames are the sections that name one mark each.
 var markNames = map[section]string{"mark-dot": ".", "mark-comma": ",", "mark-semicolon": ";", "mark-colon": ":", "mark-exclamation": "!", "mark-question": "?"}
 
+// addLength notes how long the writer says that the password is: "di 10
+// caratteri", "è lunga 12". A least length, as policies have it, is none.
+func (f *facts) addLength(w []string) {
+	for i := range w {
+		n := 0
+		if i > 0 && lex().small["characters"][w[i]] && (i < 2 || !lex().small["least"][w[i-2]]) {
+			n, _ = howMany(w[i-1 : i])
+		}
+		if i+1 < len(w) && (w[i] == "lunga" || w[i] == "lungo") && !lex().small["least"][w[i+1]] {
+			n, _ = howMany(w[i+1 : i+2])
+		}
+		if n >= minLength && n <= maxLength {
+			f.length = n
+		}
+	}
+}
+
 // addMarks notes what a line says of punctuation: "punto compreso", "il punto
 // finale fa parte della password", "senza virgolette".
 func (f *facts) addMarks(w []string) {

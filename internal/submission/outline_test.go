@@ -95,8 +95,11 @@ func (s sample) arrangements() map[string][]byte {
 // cut; and most of those that are none are, once only documents are left.
 func TestOutline(t *testing.T) {
 	none, saved := 0, 0
-	for _, s := range corpus(t) {
+	for i, s := range corpus(t) {
 		for name, raw := range s.arrangements() {
+			if name != "as it is" && name != "document behind" && (i+len(name))%2 == 1 {
+				continue // each arrangement with half of the letters: there are many
+			}
 			whole := submission.Find(&pec.Message{Original: raw, Subject: s.subject, Mailbox: s.sender, SentAt: s.sent}, submission.Options{})
 			given := false
 			asked := map[string]bool{} // cuts inside the same part are one

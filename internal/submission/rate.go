@@ -121,6 +121,7 @@ func (v *verdict) objections(h *hit) []objection {
 		{h.purpose, 74, false, "other-purpose"},
 		{h.asked, 74, false, "question"},
 		{h.unsure, 74, false, "unsure"},
+		{h.wary, 74, false, "negation"},
 		{f.half, 74, false, "in-parts"},
 		{(f.attached || f.link) && !f.app && !f.subject && generic, 74, false, "document-beside"},
 		{f.unplaced(), 74, false, "unplaced"},

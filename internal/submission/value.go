@@ -28,6 +28,7 @@ type hit struct {
 	purpose                            bool // for a thing that is none of ours
 	start, end                         int  // its tokens on the line; 0, 0 unknown
 	other, webmail, mail               bool // what the password is for
+	wary                               bool // "se …", "non …" before a value that has no label
 	paired                             bool // right behind the sender's own address: "rossi@… / abc123"
 	private                            bool // another provider's, or not certified
 	personal                           bool // "password personale": the webmail's, or a private mailbox's
@@ -99,6 +100,8 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	}
 	h.start, h.end = i, i+n
 	after(l, i+n, &h)
+	h.wary = h.link == linkNear && wary(c.words[min(c.commaAt, len(c.words)):])
+	h.unsure = h.unsure || quotes(l, i) || s.another(c) || swapsCharacters(l, i+n)
 	s.finish(t, &h, l.toks[i+n-1].s, in)
 	s.mailbox = ""
 	if h.example && !h.isNew {
@@ -431,6 +434,6 @@ func (s *scanner) finish(t *text, h *hit, raw string, in setting) {
 	}
 	h.doubtful = h.doubtful || h.reading.doubtful
 	h.where = t.at(h.line)
-	h.unsure = lex().has(t.lines[h.line].words, "doubt")
+	h.unsure = h.unsure || lex().has(t.lines[h.line].words, "doubt")
 	s.hits = append(s.hits, *h)
 }

@@ -1,0 +1,86 @@
+package submission
+
+import "strings"
+
+// wary tells whether the words before a value deny something or set a
+// condition.
+func wary(w []string) bool {
+	if characters(w) {
+		return false
+	}
+	for _, x := range w {
+		if lex().small["wary"][x] {
+			return true
+		}
+	}
+	return false
+}
+
+// quotes tells whether the value at token i stands within words that somebody
+// else said: a quotation mark was opened before it, not directly, and is open.
+func quotes(l *line, i int) bool {
+	open := -1
+	for k := max(0, i-30); k < i; k++ {
+		s := l.toks[k].s
+		if strings.Count(s, `"`)%2 == 0 {
+			continue
+		}
+		if open >= 0 {
+			open = -1
+		} else {
+			open = k
+		}
+	}
+	if open == 0 && strings.HasSuffix(l.toks[len(l.toks)-1].s, `"`) {
+		return false // all of the line is in quotes
+	}
+	return open >= 0 && strings.HasPrefix(l.toks[open].s, `"`) && len(l.toks[open].core) > 0 && i-open >= 2
+}
+
+// another tells whether the password is said to be that of a person who isn't
+// the sender: "la password della PEC di Anna Bianchi".
+func (s *scanner) another(c *context) bool {
+	if !c.ours() || c.labelAt > len(c.words) {
+		return false
+	}
+	w := c.words[c.labelAt:]
+	for i := 0; i+1 < len(w) && i < 5; i++ {
+		if w[i] != "di" && w[i] != "of" || !lex().people[w[i+1]] {
+			continue
+		}
+		for _, name := range w[i+1 : min(i+3, len(w))] {
+			if s.names[name] {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// swapsCharacters: "… con la k al posto della W", behind a value.
+func swapsCharacters(l *line, from int) bool {
+	value := l.toks[from-1].s
+	var w []string
+	for i := from; i < len(l.toks) && i < from+12; i++ {
+		if l.toks[i].stop && l.toks[i].kind != kindOther {
+			w = append(w, l.toks[i].words...)
+			break
+		}
+		w = append(w, l.toks[i].words...)
+	}
+	for i := range w {
+		if p, ok := lex().longest(w[i:], "replace"); ok {
+			if before := lex().says(w[max(0, i-3):i]); before["digit-0"] && strings.Contains(value, "0") || before["mark-exclamation"] && strings.Contains(value, "!") {
+				continue // it explains what stands there: "lo zero al posto della o"
+			}
+			rest := w[i+len(p.words):]
+			for _, x := range rest[:min(2, len(rest))] {
+				if len(x) == 1 && x != "e" && x != "l" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
