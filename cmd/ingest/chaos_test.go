@@ -275,6 +275,7 @@ type link struct {
 var links = []link{
 	{"inbox", func(s *killStudio) string { return s.imap.Addr() }, func(a string) weather { return weather{inbox: a} }},
 	{"probe", func(s *killStudio) string { return s.clients.Addr() }, func(a string) weather { return weather{probe: a} }},
+	{"postfix", func(s *killStudio) string { return "127.0.0.1:" + s.sink.portText() }, func(a string) weather { return weather{smtp: a} }},
 	{"smtp", func(s *killStudio) string { return "127.0.0.1:" + s.sink.portText() }, func(a string) weather { return weather{smtp: a} }},
 }
 
@@ -291,7 +292,14 @@ func TestChaosLinks(t *testing.T) {
 			t.Parallel()
 			day := time.Now().Truncate(time.Second)
 			short := map[string]int{"inbox": 10, "probe": 4, "smtp": 5}[l.name]
-			s := newKillStudio(t, "", day, 2000)
+			way := studioOptions{smtp: true}
+			if l.name == "postfix" {
+				if !chaosLong() {
+					t.Skip("the long form has a real Postfix, this one a sink alone")
+				}
+				way = studioOptions{postfix: []string{bianchi, gallo, neri, rossi, verdi, "amministrazione@studio.example"}}
+			}
+			s := newKillStudioOver(t, "", day, 2000, way)
 			p := faultproxy.Listen(t, l.target(s), faultproxy.Fault{})
 			w := l.through(p.Addr())
 			w.timeout = time.Minute

@@ -145,16 +145,22 @@ func inboxName(i int) string { return fmt.Sprintf("inbox-%d", i) }
 
 func newKillStudio(t *testing.T, program string, day time.Time, inboxes int) *killStudio {
 	t.Helper()
+	return newKillStudioOver(t, program, day, inboxes, studioOptions{smtp: true})
+}
+
+// newKillStudioOver is newKillStudio with the way that o says for its mail.
+func newKillStudioOver(t *testing.T, program string, day time.Time, inboxes int, o studioOptions) *killStudio {
+	t.Helper()
 	users := []servertest.User{{Name: gallo, Password: "Pw93kLd2"}}
 	for i := range inboxes {
 		users = append(users, servertest.User{Name: inboxName(i), Password: inboxPass})
 	}
-	s := &killStudio{program: program, studio: newStudio(t, studioOptions{smtp: true, day: day, users: users,
-		clients: []string{bianchi, gallo, neri, rossi, verdi},
-		config: func(c string) string {
-			return strings.Replace(c, "[trust]", "address = [\""+studioPEC+"\"]\n[trust]", 1) +
-				"[warnings]\nto_studio = [\"amministrazione@studio.example\"]\n"
-		}})}
+	o.day, o.users, o.clients = day, users, []string{bianchi, gallo, neri, rossi, verdi}
+	o.config = func(c string) string {
+		return strings.Replace(c, "[trust]", "address = [\""+studioPEC+"\"]\n[trust]", 1) +
+			"[warnings]\nto_studio = [\"amministrazione@studio.example\"]\n"
+	}
+	s := &killStudio{program: program, studio: newStudio(t, o)}
 	// On record: a password that is due, and to be checked today; a reply
 	// that was sent, whose receipt is on its way.
 	s.deliver(s.submission(gallo, 24*85, "Pw93kLd2"), s.letter(gallo, 50, "password posta", "Mando domani la password per programmi di posta.\n"))

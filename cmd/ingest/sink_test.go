@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/mail"
@@ -24,6 +25,7 @@ type sink struct {
 
 	mu    sync.Mutex
 	mails []sunk
+	fetch func() []sunk // what has arrived elsewhere meanwhile; see postfixSink
 }
 
 // sunk is one mail that arrived.
@@ -60,7 +62,42 @@ func (s *sink) portText() string { return strconv.Itoa(s.port) }
 func (s *sink) received() []sunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fetch != nil {
+		s.mails = append(s.mails, s.fetch()...)
+	}
 	return append([]sunk(nil), s.mails...)
+}
+
+// postfixSink is a real Postfix in the sink's place: what it takes is found in
+// the mailboxes of the studio's Dovecot that are named.
+func postfixSink(t *testing.T, imap *servertest.Dovecot, mailboxes []string) *sink {
+	t.Helper()
+	p := servertest.StartPostfix(t, servertest.PostfixOptions{Dovecot: imap})
+	_, port, _ := net.SplitHostPort(p.Addr())
+	s := &sink{}
+	s.port, _ = strconv.Atoi(port)
+	read := map[string]bool{} // mailbox and UID
+	s.fetch = func() (more []sunk) {
+		p.Drain()
+		for _, to := range mailboxes {
+			for _, m := range imap.Messages(to, "INBOX") {
+				key := fmt.Sprint(to, m.UID)
+				if read[key] {
+					continue
+				}
+				read[key] = true
+				raw := imap.Raw(to, "INBOX", m.UID)
+				parsed, err := mail.ReadMessage(bytes.NewReader(raw))
+				if err != nil {
+					t.Errorf("postfix delivered what can't be read: %v", err)
+					continue
+				}
+				more = append(more, sunk{To: to, ID: m.MessageID, Subject: parsed.Header.Get("Subject"), Raw: raw})
+			}
+		}
+		return more
+	}
+	return s
 }
 
 // NewSession implements smtp.Backend.
@@ -102,7 +139,9 @@ func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 func (s *sinkSession) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	if err != nil {
-		return err
+		// go-smtp would say 554. A real server whose client is gone in the
+		// middle of a message says nothing, or that it may come again.
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "the message has no end"}
 	}
 	m, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {

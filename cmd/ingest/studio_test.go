@@ -62,6 +62,7 @@ type studioOptions struct {
 	users   []servertest.User          // beside the inbox and the clients in passwords
 	day     time.Time                  // "now" for the letters; zero: now
 	smtp    bool                       // with a sink that takes what is sent
+	postfix []string                   // instead of a sink a Postfix, which delivers to these
 	config  func(config string) string // edits config.toml before it is first used
 	extra   string                     // more lines for dovecot.conf
 	vault   string                     // folder of the vault; "" = below dir
@@ -90,6 +91,9 @@ func newStudio(t *testing.T, o studioOptions) *studio {
 	s.genuine = authority.Provider(signerPEC, "GESTORE DI PROVA S.p.A.")
 	if o.smtp {
 		s.sink = startSink(t, s.imap.CA(), studioPEC, inboxPass)
+	}
+	if o.postfix != nil {
+		s.sink = postfixSink(t, s.imap, o.postfix)
 	}
 
 	s.ok("init", s.dir)

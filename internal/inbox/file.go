@@ -56,9 +56,15 @@ func (s *Session) File(ctx context.Context, uidValidity uint32, items []FileItem
 	default:
 		return nil, nil, fmt.Errorf("filing messages: %w: unknown way %q", ErrCannotFile, string(after))
 	}
-	err = s.do(ctx, answerBudget+int64(len(items))*(MaxHeader+itemBudget), func() error {
+	err = s.do(ctx, 2*(answerBudget+int64(len(items))*(MaxHeader+itemBudget)), func() error {
+		known := s.processed != ""
 		var ferr error
 		filed, gone, ferr = s.file(uidValidity, items, after)
+		if known && len(filed) == 0 && errors.Is(ferr, ErrCannotFile) {
+			// Somebody may have deleted or renamed the folder since it was
+			// found; cannotFile has forgotten it.
+			filed, gone, ferr = s.file(uidValidity, items, after)
+		}
 		return ferr
 	})
 	// The next command that reads opens the folder read-only again.

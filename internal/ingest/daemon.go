@@ -270,6 +270,15 @@ func (s *Service) failed(ctx context.Context, err error) {
 	}
 }
 
+func anyOf(err error, list ...error) bool {
+	for _, e := range list {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // rest waits before the inbox is tried again: with growing pauses where it
 // did not answer; where it refused the password, or there is none, until that has
 // changed, which is looked at every few seconds without asking the server. A request
@@ -285,6 +294,8 @@ func (s *Service) rest(ctx context.Context, err error, attempt int) {
 		pause = secretLook
 	case errors.Is(err, ErrBusy):
 		pause = time.Second
+	case !serverFault(err) && !anyOf(err, inbox.ErrTLS, inbox.ErrNoFolder, inbox.ErrUIDValidity, inbox.ErrClosed, errClockSet):
+		phase = PhaseStuck
 	}
 	next := time.Now().Add(pause).UTC()
 	if errors.Is(err, inbox.ErrDenied) || errors.Is(err, ErrDeniedLately) {

@@ -18,6 +18,7 @@ const (
 	PhasePassing    = "passing"     // a pass runs
 	PhaseWatching   = "watching"    // signed in, waiting for messages
 	PhaseWaiting    = "waiting"     // until the inbox is tried again
+	PhaseStuck      = "stuck"       // the same, after a pass that failed at something else: a full disk
 	PhaseRefused    = "refused"     // the inbox refuses the password; waiting for another one
 	PhaseNoPassword = "no-password" // there is no password for the inbox; looked for every few seconds
 	PhaseStopping   = "stopping"
@@ -74,8 +75,11 @@ func (d DaemonState) Line() string {
 		what = "the inbox refuses the password: waiting for a new one"
 	case PhaseNoPassword:
 		what = "waiting for the inbox's password"
-	case PhaseWaiting:
+	case PhaseWaiting, PhaseStuck:
 		what = "inbox not reachable"
+		if d.Phase == PhaseStuck {
+			what = "the passes fail"
+		}
 		if d.FailingSince != nil {
 			what += " since " + clock(*d.FailingSince)
 		}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -73,6 +74,14 @@ func (p *pass) fileAway(ctx context.Context) error {
 	}
 	if len(gone) > 0 {
 		p.log.Info("messages to file away were gone already", "event", "message.gone", "count", len(gone))
+	}
+	if errors.Is(err, inbox.ErrCannotFile) {
+		// A full mailbox, a folder that may not be written to: no reason not
+		// to read what arrives.
+		p.sum.Errors++
+		p.log.Warn("settled messages can't be filed away", "event", "message.not_filed", "count", len(items)-len(filed)-len(gone), "err", err,
+			"hint", "is the mailbox full, or may the folder "+p.cfg.Inbox.ProcessedFolder+" not be written to? they stay in the inbox, it is tried again at each pass")
+		return nil
 	}
 	if err != nil {
 		return p.inboxError(err)

@@ -208,8 +208,13 @@ func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session,
 	return sess, nil
 }
 
-// inboxError turns what the inbox said into what an admin can act on.
+// inboxError turns what the inbox said into what an admin can act on. What is
+// an Error already, a full disk say, is not the inbox's.
 func (s *Service) inboxError(err error) error {
+	var own *Error
+	if errors.As(err, &own) {
+		return err
+	}
 	e := &Error{Msg: "studio inbox " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, Err: err, logged: true}
 	log := s.log
 	if !s.daemon.repeats.first(err.Error(), time.Now()) {

@@ -176,6 +176,30 @@ func (p *Postfix) Await(address string, n int) []Stored {
 	}
 }
 
+// Drain waits until nothing is in the queue: what was taken is delivered.
+func (p *Postfix) Drain() {
+	p.tb.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for p.queued() {
+		if time.Now().After(deadline) {
+			p.tb.Fatalf("postfix has not delivered everything after a minute\n%s", tail(p.logPath(), 20))
+		}
+		time.Sleep(20 * time.Millisecond) // delivery is another process's work
+	}
+}
+
+// queued tells whether a message lies in the queue. Files there are named by
+// their queue IDs, in folders that may be hashed.
+func (p *Postfix) queued() (any bool) {
+	for _, queue := range []string{"incoming", "active", "deferred"} {
+		_ = filepath.WalkDir(filepath.Join(p.dir, "spool", queue), func(_ string, e os.DirEntry, err error) error {
+			any = any || err == nil && e.Type().IsRegular()
+			return nil
+		})
+	}
+	return any
+}
+
 func (p *Postfix) logPath() string { return filepath.Join(p.dir, "log") }
 
 func (p *Postfix) write(name, content string) {

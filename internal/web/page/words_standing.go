@@ -21,6 +21,7 @@ var wordsOfStanding = map[string][2]string{
 	"phase.passing":       {"Sta leggendo i messaggi.", "Looking through the messages."},
 	"phase.watching":      {"Collegato, aspetta messaggi.", "Connected, waiting for messages."},
 	"phase.waiting":       {"Casella non raggiunta, riproverà.", "Not reachable, will try again."},
+	"phase.stuck":         {"La casella risponde, ma il servizio non riesce a lavorare (il disco è pieno?); riproverà.", "The mailbox answers, but the service can't go on (is the disk full?); will try again."},
 	"phase.refused":       {"La casella rifiuta la password: ne serve una nuova (ingest set --inbox).", "The inbox refuses the password: a new one is needed (ingest set --inbox)."},
 	"phase.no-password":   {"Manca la password della casella (ingest set --inbox).", "There is no password for the inbox (ingest set --inbox)."},
 	"phase.stopping":      {"Si sta fermando.", "Stopping."},
