@@ -225,6 +225,8 @@ func TestBackupRestore(t *testing.T) {
 		}
 		if r := s.run("restore", bad); r.code != exitVault {
 			t.Errorf("restore of a %s file: got %v, want exit 5", name, r)
+		} else if !strings.Contains(r.stderr, "nothing was changed") {
+			t.Errorf("restore of a %s file: the hint is about something else: %s", name, r.stderr)
 		}
 		s.wantNoVault("a " + name + " file")
 	}

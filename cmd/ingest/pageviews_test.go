@@ -326,6 +326,19 @@ func pageKeyboard(t *testing.T, s *studio, b *browser) {
 		t.Errorf("the audit log does not say who decided:\n%s", got)
 	}
 
+	// One letter leads to what is to be done: the button, or the password
+	// where it must be typed.
+	b.open("/da-decidere/" + s.numberOf(marroni))
+	b.do(chromedp.KeyEvent("a"))
+	if !js[bool](b, "document.activeElement.matches('form[action$=approva] button.main')") {
+		t.Error("a does not lead to the button that approves")
+	}
+	b.open("/da-decidere/" + s.numberOf(bianchi))
+	b.do(chromedp.KeyEvent("a"))
+	if got := js[string](b, "document.activeElement.id"); got != "password" {
+		t.Errorf("a leads to %q where the password must be typed", got)
+	}
+
 	// The plot's bars, one after the other.
 	b.open("/scadenze")
 	const bar = "document.activeElement.closest('.plot.wide') ? document.activeElement.getAttribute('href') : ''"

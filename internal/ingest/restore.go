@@ -68,7 +68,11 @@ func restoreError(path string, err error) error {
 	}
 	e := &Error{Class: NoVault, Msg: "the backup can't be restored", Err: err, Hint: "nothing was changed; try an older backup"}
 	var oe *vault.OpenError
-	if errors.As(err, &oe) && oe.Hint != "" {
+	switch { // what is said of a bad vault does not help with a bad backup
+	case errors.Is(err, vault.ErrForeign):
+		e.Hint = "nothing was changed; give a file that `ingest backup` wrote"
+	case errors.Is(err, vault.ErrDamaged):
+	case errors.As(err, &oe) && oe.Hint != "":
 		e.Hint = oe.Hint
 	}
 	return e

@@ -215,7 +215,7 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	done := len(f.did)
-	if w := get("/da-decidere/1/file/1", "Sec-Fetch-Site", "cross-site"); w.Code < 400 || len(f.did) != done {
+	if w := get("/da-decidere/1/file/1", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden || len(f.did) != done {
 		t.Errorf("from another site: got %d", w.Code)
 	}
 	w = ask(h, anna, "GET", "/messaggi/5/ricevuta.eml", nil)

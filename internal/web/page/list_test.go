@@ -126,7 +126,7 @@ func TestPreferences(t *testing.T) {
 	if c := cookies[0]; c.Name != "pec_lang" || c.Value != "en" || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" {
 		t.Errorf("got %v", c)
 	}
-	for _, back := range []string{"//evil.example", "https://evil.example", `/\evil.example`, "/x\r\nSet-Cookie: a=b", "", "javascript:alert(1)"} {
+	for _, back := range []string{"//evil.example", "https://evil.example", `/\evil.example`, "/x\r\nSet-Cookie: a=b", "/x?a=\x00", "/\x7f", "", "javascript:alert(1)"} {
 		if to := ask(h, luca, "POST", "/preferenze", map[string][]string{"lang": {"it"}, "back": {back}}).Header().Get("Location"); to != "/" {
 			t.Errorf("%q leads to %q", back, to)
 		}
