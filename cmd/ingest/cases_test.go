@@ -37,6 +37,45 @@ func TestThreeRefusalsADay(t *testing.T) {
 	s.wantGet(rossi, passwords[rossi])
 }
 
+// What a person approves is known afterwards as what was accepted by itself:
+// by which provider the mailbox is, where and how its password is tried.
+func TestApprovedIsKnown(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{apart: true, clients: []string{rossi, bianchi}})
+	for _, m := range []string{rossi, bianchi} {
+		for i := range 2 { // two unclear letters are not decided by trying
+			s.deliver(s.letter(m, 9-float64(i), "Password PEC", "Buongiorno,\nla password per programmi di posta è una di queste: "+passwords[m]+" oppure h7%Kd-11qT oppure h7%Kd-22qT oppure h7%Kd-33qT,\nnon riesco a leggere bene.\n"))
+		}
+	}
+	s.once(sum{Seen: 4, Review: 4})
+	decide := func(m string) {
+		t.Helper()
+		s.ok("review", "approve", s.numberOf(m), "--candidate", "1")
+		s.ok("review", "reject", s.numberOf(m))
+	}
+	decide(rossi)
+	s.wantState(rossi, "valid", 1.0)
+	s.hoursLater(rossi, 2)
+	if out := s.ok("report", rossi, "--refused"); !strings.Contains(out, "(accepted)") {
+		t.Errorf("a program says that it was refused: got %s", out)
+	}
+	s.clients.SetPassword(rossi, "perTelefono-7")
+	if r := s.runWith("perTelefono-7\n", "set", rossi); r.code != exitOK {
+		t.Errorf("a new one by telephone: %v", r)
+	}
+	s.wantState(rossi, "valid", 2.0)
+
+	// The server is down when a person decides: it is tried later by itself.
+	s.clients.Stop()
+	decide(bianchi)
+	s.wantState(bianchi, "unverified", 1.0)
+	s.clients.Start()
+	s.nextDay(bianchi)
+	s.hoursLater(bianchi, 24)
+	s.once(sum{})
+	s.wantState(bianchi, "valid", 1.0)
+}
+
 // A mailbox known from one provider and now signed for by another one is a
 // matter for a person, and is tried nowhere.
 func TestNewSigner(t *testing.T) {

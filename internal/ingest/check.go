@@ -298,8 +298,14 @@ func (s *Service) proveVersion(tx *vault.Tx, cred *vault.Credential, v *vault.Ve
 		return err
 	}
 	sub, ok, err := tx.Submission(v.Source)
-	if err != nil || !ok {
+	if err != nil {
 		return err
+	}
+	if !ok { // a person decided on it, or typed it
+		if cred.Signer == "" {
+			return nil
+		}
+		return learnSigner(tx, vault.Submission{Mailbox: cred.Mailbox, Signer: cred.Signer})
 	}
 	cred.Signer = firstOf(sub.Signer, cred.Signer)
 	if err := learnSigner(tx, sub); err != nil {

@@ -47,21 +47,27 @@ func (s *Service) targetOf(c vault.Client, signer string) (t probe.Target, provi
 
 // storedTarget is the server for a stored secret: only one that accepted it
 // before. The provider entry still says how its certificate is checked. One
-// that no server has accepted yet goes where a new one would: signer is the
-// verified signer of the message that brought it, "" if no message did.
+// that no server has accepted yet goes where a new one would: signer is what
+// sourceSigner says, "" if nothing is known.
 func (s *Service) storedTarget(c vault.Client, v vault.Version, signer string) (t probe.Target, providerID string, ok bool, err error) {
 	if v.Addr == "" {
 		return s.targetOf(c, signer)
 	}
-	p, _ := s.providerOf(c, "")
+	p, _ := s.providerOf(c, signer)
 	t, err = target(v.Addr, p)
 	return t, p.ID, err == nil, err
 }
 
-// sourceSigner is the verified signer of the message that brought a version.
+// sourceSigner is the verified signer of the message that brought a version;
+// where a person decided on it, or typed it, the one that the credential is
+// known by.
 func sourceSigner(tx *vault.Tx, v vault.Version) (string, error) {
-	sub, _, err := tx.Submission(v.Source)
-	return sub.Signer, err
+	sub, ok, err := tx.Submission(v.Source)
+	if err != nil || ok {
+		return sub.Signer, err
+	}
+	cred, _, err := tx.Credential(v.Mailbox, v.Login)
+	return cred.Signer, err
 }
 
 func target(addr string, p provider.Provider) (probe.Target, error) {

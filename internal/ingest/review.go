@@ -348,7 +348,7 @@ func (s *Service) Use(ctx context.Context, actor, mailbox, login string, n int, 
 	}
 	defer password.Wipe()
 	now = now.UTC().Truncate(time.Second)
-	result, addr, err := s.tryByHand(ctx, k.client, "", k.cred.Login, password, now)
+	result, addr, err := s.tryByHand(ctx, k.client, k.cred.Signer, k.cred.Login, password, now)
 	if err != nil {
 		return SetResult{}, err
 	}

@@ -72,11 +72,29 @@ func (s *Service) Set(ctx context.Context, r SetRequest, now time.Time) (SetResu
 	if err := s.checkExpiry(r, client, now); err != nil {
 		return SetResult{}, err
 	}
-	result, addr, err := s.tryByHand(ctx, client, r.Signer, login, r.Secret, now)
+	signer, err := s.signerOf(ctx, r, login)
+	if err != nil {
+		return SetResult{}, err
+	}
+	result, addr, err := s.tryByHand(ctx, client, signer, login, r.Secret, now)
 	if err != nil {
 		return SetResult{}, err
 	}
 	return s.storeByHand(context.WithoutCancel(ctx), r, client, login, result, addr, now)
+}
+
+// signerOf is the verified signer of the letter that a password came in, else
+// of the one that a password of this login came in before.
+func (s *Service) signerOf(ctx context.Context, r SetRequest, login string) (signer string, err error) {
+	if r.Signer != "" {
+		return r.Signer, nil
+	}
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		cred, _, err := tx.Credential(strings.ToLower(r.Mailbox), login)
+		signer = cred.Signer
+		return err
+	})
+	return signer, err
 }
 
 // checkExpiry refuses a date that can't be, before a login is spent on it.
@@ -222,6 +240,11 @@ func (s *Service) storeByHand(ctx context.Context, r SetRequest, c vault.Client,
 		cred.LastCheck = p.checkOf(cred.LastCheck, a)
 		if err := tx.PutCredential(cred); err != nil {
 			return err
+		}
+		if r.Signer != "" && v.State != VersionUnverified {
+			if err := learnSigner(tx, s0); err != nil {
+				return err
+			}
 		}
 		if confirmed = r.Confirm && v.State != VersionUnverified; confirmed {
 			cause := fmt.Sprintf("%sset/%s %d %q %s", causeReply, v.Mailbox, v.N, v.Login, now.Format(time.RFC3339))
