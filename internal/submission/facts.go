@@ -168,7 +168,7 @@ func (t *text) givesParts() bool {
 			continue
 		}
 		n++
-		halves := lex().has(l.words, "half")
+		halves := lex().says(l.words)["half"] // not "fa parte della password"
 		for k := range l.toks {
 			tok := &l.toks[k]
 			if tok.kind == kindStrong || tok.kind == kindWeird {

@@ -100,7 +100,7 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	}
 	h.start, h.end = i, i+n
 	after(l, i+n, &h)
-	h.wary = h.link == linkNear && wary(c.words[min(c.commaAt, len(c.words)):])
+	h.wary = h.link == linkNear && (wary(c.words[min(c.commaAt, len(c.words)):]) || passed(l, i+n))
 	h.unsure = h.unsure || quotes(l, i) || s.another(c) || swapsCharacters(l, i+n)
 	s.finish(t, &h, l.toks[i+n-1].s, in)
 	s.mailbox = ""

@@ -16,6 +16,12 @@ func wary(w []string) bool {
 	return false
 }
 
+// passed tells whether the words right behind a value say that it was the one:
+// "abc123 era giusta fino a lunedì", "abc123 ma il sito la genera da solo".
+func passed(l *line, from int) bool {
+	return from < len(l.toks) && len(l.toks[from].words) > 0 && !l.toks[from-1].stop && lex().small["wasone"][l.toks[from].words[0]]
+}
+
 // quotes tells whether the value at token i stands within words that somebody
 // else said: a quotation mark was opened before it, not directly, and is open.
 func quotes(l *line, i int) bool {
@@ -44,6 +50,11 @@ func (s *scanner) another(c *context) bool {
 		return false
 	}
 	w := c.words[c.labelAt:]
+	for i := 0; i+2 < len(w) && i < 6; i++ {
+		if lex().small["ofwhat"][w[i]] && lex().small["ofskip"][w[i+1]] && lex().small["kin"][w[i+2]] {
+			return true // "la password di mia moglie"
+		}
+	}
 	for i := 0; i+1 < len(w) && i < 5; i++ {
 		if w[i] != "di" && w[i] != "of" || !lex().people[w[i+1]] {
 			continue
