@@ -26,10 +26,10 @@ func aboutElse(l *line, from, end int) bool {
 			p, ok = lex().longest(l.words[tok.where:])
 		}
 		if !ok {
-			if w := tok.words[len(tok.words)-1]; len(w) >= 4 && !passwordWord(w) && !lex().small["calendar"][w] && !lex().small["whose"][w] && !lex().small["ofskip"][w] {
+			if w := tok.words[len(tok.words)-1]; (len(w) >= 4 || lex().names[w]) && !passwordWord(w) && !lex().small["calendar"][w] && !lex().small["whose"][w] && !lex().small["ofskip"][w] {
 				strange++
-				if at := tok.where + len(tok.words) - 1; at > 0 && at+1 < len(l.words) && lex().small["article"][l.words[at-1]] && lex().has(l.words[at+1:at+2], "expires") {
-					return true // "il mutuo scade …"
+				if at := tok.where + len(tok.words) - 1; at > 0 && at+1 < len(l.words) && (lex().small["article"][l.words[at-1]] || lex().small["ofskip"][l.words[at-1]]) && lex().has(l.words[at+1:at+2], "expires") {
+					return true // "il mutuo scade …", "il prossimo F24 scade …"
 				}
 			}
 			i++

@@ -5,6 +5,9 @@ import "strings"
 // wary tells whether the words before a value deny something or set a
 // condition.
 func wary(w []string) bool {
+	if n := len(w); n > 0 && lex().has(w[n-1:], "expires") {
+		return true // "domani scade abc123"
+	}
 	if characters(w) {
 		return false
 	}
@@ -19,6 +22,14 @@ func wary(w []string) bool {
 // passed tells whether the words right behind a value say that it was the one:
 // "abc123 era giusta fino a lunedì", "abc123 ma il sito la genera da solo".
 func passed(l *line, from int) bool {
+	for i := from; i < len(l.toks) && i < from+20; i++ {
+		if l.toks[i].quest {
+			return true // "abc123 l'ho trovata in un vecchio messaggio, è ancora quella?"
+		}
+		if l.toks[i].stop && l.toks[i].kind != kindOther {
+			break
+		}
+	}
 	return from < len(l.toks) && len(l.toks[from].words) > 0 && !l.toks[from-1].stop && lex().small["wasone"][l.toks[from].words[0]]
 }
 
