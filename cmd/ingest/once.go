@@ -40,6 +40,9 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 	}
 	pass := func(s backend) error {
 		sum, err := s.Once(ctx, opts)
+		if err != nil && sum.Errors == 0 {
+			sum.Errors = 1 // what ended the pass
+		}
 		// The summary is printed even when the pass broke off: what was done is done.
 		if perr := c.print(env, sum); err == nil {
 			err = perr

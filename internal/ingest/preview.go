@@ -23,6 +23,12 @@ func (s *Service) Preview(kind, lang string, now time.Time) (subject, text strin
 		if p, ok := s.providers.ByID("aruba-pec"); ok {
 			d.Provider, d.Steps, d.Postpone = p.Name, provider.Numbered(p.Steps, lang), provider.Numbered(p.Postpone, lang)
 		}
+		switch k {
+		case notify.KindStudioInbox: // as queueStudioInbox fills it in
+			d.Mailbox, d.Steps, d.Postpone = s.cfg.Inbox.Username, nil, nil
+		case notify.KindRejected:
+			d.Reason = map[string]string{"it": "nella foto la password non si legge", "en": "the password in the picture cannot be read"}[lang]
+		}
 		r, err := s.templates.Render(k, d)
 		return r.Subject, r.Text, err
 	}
