@@ -40,6 +40,9 @@ func (c *onceCmd) Run(ctx context.Context, env *environment) error {
 	}
 	pass := func(s backend) error {
 		sum, err := s.Once(ctx, opts)
+		if ingest.ClassOf(err) == ingest.NotPermitted {
+			return err
+		}
 		if err != nil && sum.Errors == 0 {
 			sum.Errors = 1 // what ended the pass
 		}

@@ -74,7 +74,7 @@ func backupError(path string, err error) error {
 	case errors.Is(err, fs.ErrExist):
 		e.Hint = "a backup never overwrites: choose another name"
 	case errors.Is(err, vault.ErrPermissions):
-		e.Hint = "it names every client: choose a folder that is yours alone (0700); one that does not exist is made so"
+		e.Hint = "choose a folder to which nobody else can write; one that does not exist is made so"
 	}
 	return e
 }

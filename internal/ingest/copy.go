@@ -91,7 +91,7 @@ func dump(ctx context.Context, cfg *config.Config, file string, log *slog.Logger
 		return err
 	}
 	defer term.Resign()
-	_, err = vault.SaveBackup(file, func(w io.Writer) error { return vault.Export(ctx, store, w) })
+	_, err = vault.SaveVault(file, func(w io.Writer) error { return vault.Export(ctx, store, w) })
 	if err != nil {
 		return copyError(cfg, cfg, err)
 	}

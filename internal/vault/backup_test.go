@@ -145,6 +145,37 @@ func TestVerifyFile(t *testing.T) {
 	}
 }
 
+// A backup may lie in a folder that others see into, not in one in which they
+// could replace it; a vault is restored into a folder of its own only.
+func TestFolderOfBackup(t *testing.T) {
+	v := mustOpen(t, options(t))
+	save := func(w io.Writer) error { _, err := v.Backup(t.Context(), w); return err }
+	for _, c := range []struct {
+		mode            os.FileMode
+		backup, restore bool
+	}{{0o700, true, true}, {0o755, true, false}, {0o750, true, false}, {0o770, false, false}, {0o777 | os.ModeSticky, false, false}} {
+		dir := filepath.Join(t.TempDir(), "backups")
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, c.mode)); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "b.db")
+		_, err := vault.SaveBackup(path, save)
+		if (err == nil) != c.backup || err != nil && !errors.Is(err, vault.ErrPermissions) {
+			t.Errorf("%v: SaveBackup: got %v, want done %v", c.mode, err, c.backup)
+		}
+		if info, err := os.Stat(path); c.backup && (err != nil || info.Mode().Perm() != 0o600) {
+			t.Errorf("%v: the backup is %v, %v, want 0600", c.mode, info, err)
+		}
+		good := filepath.Join(t.TempDir(), "own", "b.db")
+		if _, err := vault.SaveBackup(good, save); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vault.Restore(filepath.Join(dir, "vault.db"), good); (err == nil) != c.restore || err != nil && !errors.Is(err, vault.ErrPermissions) {
+			t.Errorf("%v: Restore: got %v, want done %v", c.mode, err, c.restore)
+		}
+	}
+}
+
 func TestSaveBackupAndRestore(t *testing.T) {
 	o := options(t)
 	v := mustOpen(t, o)

@@ -43,6 +43,21 @@ func checkFolder(path string) error {
 	return nil
 }
 
+// checkUnshared wants a folder in which nobody else can put or replace a file;
+// others may see what is in it.
+func checkUnshared(path string) error {
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return openError(path, "", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return openError(path, fmt.Sprintf("chmod go-w %q", dir),
+			fmt.Errorf("%w: others may write to the folder, which is %04o", ErrPermissions, info.Mode().Perm()))
+	}
+	return nil
+}
+
 // maxSecretFile bounds identity and password files.
 const maxSecretFile = 1 << 20
 
@@ -103,11 +118,12 @@ const newSuffix = ".new"
 
 // openNew opens and locks the file in which a vault for path is made, empty.
 // It answers fs.ErrExist when there is a vault by the time the lock is held.
-func openNew(path string, timeout time.Duration) (*os.File, error) {
+// check is asked about the folder.
+func openNew(path string, timeout time.Duration, check func(path string) error) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder: %w", err)
 	}
-	if err := checkFolder(path); err != nil {
+	if err := check(path); err != nil {
 		return nil, err
 	}
 	if _, err := os.Lstat(path); err == nil {

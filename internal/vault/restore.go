@@ -13,10 +13,21 @@ import (
 // SaveBackup writes a backup file: write gives its bytes (Vault.Backup here,
 // or the stream of a daemon), which are checked as VerifyFile does before the
 // file gets its name. It never overwrites (fs.ErrExist). The file is 0600; its
-// folder is made 0700 if there is none.
+// folder is made 0700 if there is none, and else must be one that nobody but
+// its owner may write to.
 func SaveBackup(path string, write func(io.Writer) error) (Summary, error) {
+	return save(path, checkUnshared, write)
+}
+
+// SaveVault is SaveBackup for a file that is to be used as a vault: its folder
+// must be 0700.
+func SaveVault(path string, write func(io.Writer) error) (Summary, error) {
+	return save(path, checkFolder, write)
+}
+
+func save(path string, check func(path string) error, write func(io.Writer) error) (Summary, error) {
 	var s Summary
-	f, err := openNew(path, DefaultLockTimeout)
+	f, err := openNew(path, DefaultLockTimeout, check)
 	if err != nil {
 		return s, explain(path, err)
 	}
@@ -49,7 +60,7 @@ func Restore(path, backup string) (Summary, error) {
 	if _, err := VerifyFile(backup); err != nil {
 		return Summary{}, err
 	}
-	return SaveBackup(path, func(w io.Writer) error {
+	return SaveVault(path, func(w io.Writer) error {
 		f, err := os.Open(backup)
 		if err != nil {
 			return err

@@ -188,7 +188,7 @@ func create(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := openNew(o.Path, o.LockTimeout)
+	f, err := openNew(o.Path, o.LockTimeout, checkFolder)
 	if err != nil {
 		return nil, err
 	}
