@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -363,6 +365,22 @@ func TestOnceDryRunWithoutVault(t *testing.T) {
 	}
 	if after := files(t, s.dir); after != before {
 		t.Errorf("something was written:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// A good pass gives a sign of life also where no service runs.
+func TestOnceHeartbeat(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.edit("[trust]", "[alert]\nheartbeat_file = \"beat\"\n[trust]")
+	beat := filepath.Join(s.dir, "beat")
+	s.once(sum{}, "--dry-run")
+	if _, err := os.Stat(beat); err == nil {
+		t.Error("a trial gives a sign of life")
+	}
+	s.once(sum{})
+	if _, err := os.Stat(beat); err != nil {
+		t.Errorf("no sign of life after a good pass: %v", err)
 	}
 }
 

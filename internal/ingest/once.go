@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"pec-ingest/internal/secret"
 )
@@ -37,10 +38,15 @@ func (s *Service) Once(ctx context.Context, o RunOptions) (Summary, error) {
 	return sum, errors.Join(err, jobsErr, sendErr)
 }
 
-// onePass has the daemon make the pass where one runs in this Service.
+// onePass has the daemon make the pass where one runs in this Service, and
+// gives the sign of life of a good one.
 func (s *Service) onePass(ctx context.Context, o PassOptions) (Summary, error) {
 	if sum, err, asked := s.requestPass(ctx, o); asked {
 		return sum, err
 	}
-	return s.Pass(ctx, o)
+	sum, err := s.Pass(ctx, o)
+	if err == nil && !o.DryRun {
+		s.heartbeat(ctx, time.Now())
+	}
+	return sum, err
 }
