@@ -29,7 +29,7 @@ import (
 const (
 	MaxBody       = 4 << 20 // bytes of a request
 	maxHeader     = 8 << 10
-	headerTimeout = 5 * time.Second
+	headerTimeout = 30 * time.Second // a caller on a busy machine may not come to speak at once
 	bodyTimeout   = 30 * time.Second
 	idleTimeout   = 30 * time.Second
 	answerTimeout = 30 * time.Second // for writing an answer, not for making it
