@@ -40,23 +40,22 @@ func (s *Service) ReportRefused(ctx context.Context, actor, mailbox, login strin
 	}
 	now = now.UTC().Truncate(time.Second)
 	res := ReportResult{Mailbox: k.client.Mailbox, Version: k.version.N}
+	if given := handedOut(k).N; given > 0 {
+		res.Version = given
+	}
 	due := false
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
 		due, err = s.takeReport(tx, k, now)
 		if err != nil {
 			return err
 		}
-		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "credential.reported", Mailbox: k.client.Mailbox, Login: k.cred.Login, Version: k.version.N})
+		return tx.Audit(vault.AuditEntry{Actor: actor, Event: "credential.reported", Mailbox: k.client.Mailbox, Login: k.cred.Login, Version: res.Version})
 	})
+	if err == nil && due {
+		res.Probe, err = s.tryReported(ctx, k, now)
+	}
 	if err != nil {
 		return res, err
-	}
-	if due {
-		result, err := s.checkReported(ctx, k, now)
-		if err != nil {
-			return res, err
-		}
-		res.Probe = string(result.Outcome)
 	}
 	if k, err = s.pick(ctx, k.client.Mailbox, k.cred.Login); err != nil {
 		return res, err
@@ -77,6 +76,34 @@ func (s *Service) takeReport(tx *vault.Tx, k known, now time.Time) (due bool, er
 	}
 	cred.Reported, cred.ReportedAt = k.version.N, now
 	return true, tx.PutCredential(cred)
+}
+
+// tryReported tries the current password; where that was never proven and is
+// refused, the one before it counts again, is the one that the program had,
+// and is tried as well. It gives what the last login said.
+func (s *Service) tryReported(ctx context.Context, k known, now time.Time) (said string, err error) {
+	for due := true; due; {
+		tried := k.version.N
+		result, err := s.checkReported(ctx, k, now)
+		if err != nil {
+			return said, err
+		}
+		said = string(result.Outcome)
+		if k, err = s.pick(ctx, k.client.Mailbox, k.cred.Login); err != nil {
+			return said, err
+		}
+		if result.Outcome != probe.Refused || k.version.N == tried || k.version.N == 0 {
+			return said, nil
+		}
+		err = s.vault.Update(ctx, func(tx *vault.Tx) error {
+			due, err = s.takeReport(tx, k, now)
+			return err
+		})
+		if err != nil {
+			return said, err
+		}
+	}
+	return said, nil
 }
 
 // checkReported tries the one password that was reported.
