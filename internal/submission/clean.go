@@ -10,6 +10,9 @@ import (
 // and typographic quotes become the ASCII that was typed. Dashes and the
 // ellipsis stay, since "–" may have been "-" or "--": see variants.
 func clean(s string) string {
+	if printable(s) {
+		return strings.TrimRight(s, " \t")
+	}
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range s {
@@ -33,6 +36,17 @@ func clean(s string) string {
 		}
 	}
 	return strings.TrimRight(b.String(), " \t")
+}
+
+// printable tells whether s is ASCII without control characters but tabs, in
+// which clean has nothing to do.
+func printable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < ' ' || c > '~') && c != '\t' {
+			return false
+		}
+	}
+	return true
 }
 
 // fold is the form in which words are compared: lower case without accents.

@@ -254,6 +254,9 @@ func elsewhere(words []string) bool {
 
 // escaped tells whether words, not values, carry markdown's backslashes.
 func escaped(l *line) bool {
+	if strings.IndexByte(l.text, '\\') < 0 {
+		return false
+	}
 	for _, t := range l.toks {
 		if t.kind != kindStrong && len(t.s) < 30 && unescapeMarkdown(t.s) != t.s {
 			return true
@@ -263,8 +266,8 @@ func escaped(l *line) bool {
 }
 
 func hasStrong(l *line) bool {
-	for _, t := range l.toks {
-		if t.kind == kindStrong {
+	for i := range l.toks {
+		if l.toks[i].kind == kindStrong {
 			return true
 		}
 	}
@@ -283,7 +286,9 @@ func (f *facts) addLine(w []string) {
 	f.mail = f.mail || said["mail"]
 	f.mailweak = f.mailweak || said["mailweak"]
 	f.other = f.other || said["other"] || own && said["otherhere"]
-	f.explained = append(f.explained, explanations(w)...)
+	if explainsAny(said) {
+		f.explained = append(f.explained, explanations(w)...)
+	}
 }
 
 // explanation is what a writer says of one character: that it is a small L,
@@ -357,9 +362,22 @@ func denied(w []string, at int) bool {
 	return false
 }
 
+// explains: what may be said of a character, and which ones it may be then.
+var explains = map[section]string{"letter-l": "l", "letter-i": "I", "letter-o": "Oo", "digit-0": "0", "digit-1": "1",
+	"lower": "abcdefghijklmnopqrstuvwxyz", "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+// explainsAny tells whether explanations finds anything, from what lexicon.says
+// found, which goes through a line in the same way.
+func explainsAny(said map[section]bool) bool {
+	for s := range said {
+		if explains[s] != "" {
+			return true
+		}
+	}
+	return false
+}
+
 func explanations(w []string) []explanation {
-	kinds := map[section]string{"letter-l": "l", "letter-i": "I", "letter-o": "Oo", "digit-0": "0", "digit-1": "1",
-		"lower": "abcdefghijklmnopqrstuvwxyz", "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 	var out []explanation
 	place, since := 0, 0
 	for i := 0; i < len(w); {
@@ -377,7 +395,7 @@ func explanations(w []string) []explanation {
 			if n, ok := strings.CutPrefix(string(s), "ordinal"); ok {
 				place, since = num(n), 0
 			}
-			chars := kinds[s]
+			chars := explains[s]
 			if chars == "" || denied(w, i-len(p.words)) {
 				continue
 			}

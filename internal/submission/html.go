@@ -186,8 +186,13 @@ func (w *htmlWriter) write(s string) {
 		}
 		return
 	}
-	w.buf.WriteString(strings.NewReplacer("\r", " ", "\n", " ", "\t", " ").Replace(s))
+	if strings.ContainsAny(s, "\r\n\t") {
+		s = oneLine.Replace(s)
+	}
+	w.buf.WriteString(s)
 }
+
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ", "\t", " ")
 
 func (w *htmlWriter) flush() {
 	text := clean(w.buf.String())

@@ -16,6 +16,7 @@ type section string
 // lexicon holds the phrases of all languages.
 type lexicon struct {
 	byFirst map[string][]phrase // by their first word
+	begins  beginnings          // the first words, to say no at once to most others
 	words   map[string]bool     // every single word of the phrases and of the word lists
 	names   map[string]bool     // lang/names.txt, lower case
 	order   map[section][]string
@@ -126,6 +127,7 @@ func (l *lexicon) add(text string, sec section) {
 		l.words[w] = true
 	}
 	l.order[sec] = append(l.order[sec], strings.Join(words, " "))
+	l.begins.add(words[0])
 	list := l.byFirst[words[0]]
 	for i := range list {
 		if equalWords(list[i].words, words) {
@@ -152,19 +154,37 @@ func equalWords(a, b []string) bool {
 // with none given) that starts at words[0].
 func (l *lexicon) longest(words []string, want ...section) (phrase, bool) {
 	var best phrase
-	for _, p := range l.byFirst[words[0]] {
+	if !l.begins.mayHave(words[0]) {
+		return best, false
+	}
+	list := l.byFirst[words[0]]
+	for i := range list {
+		p := &list[i]
 		if len(p.words) <= len(best.words) || len(p.words) > len(words) {
 			continue
 		}
-		if len(want) > 0 && !p.is(want...) {
-			continue
-		}
-		if equalWords(p.words, words[:len(p.words)]) {
-			best = p
+		if equalWords(p.words[1:], words[1:len(p.words)]) && (len(want) == 0 || p.is(want...)) {
+			best = *p
 		}
 	}
 	return best, len(best.words) > 0
 }
+
+// beginnings answers "no" or "perhaps" to whether a word begins a phrase, from
+// its length and four of its letters.
+type beginnings [1 << 12]bool
+
+func (b *beginnings) place(w string) *bool {
+	n := len(w)
+	if n == 0 {
+		return &b[0]
+	}
+	h := uint32(n) + 31*uint32(w[0]) + 997*uint32(w[n/3]) + 7919*uint32(w[n/2]) + 15*uint32(w[n-1])*uint32(w[n-1])
+	return &b[h%uint32(len(b))]
+}
+
+func (b *beginnings) add(w string)          { *b.place(w) = true }
+func (b *beginnings) mayHave(w string) bool { return *b.place(w) }
 
 // has tells whether one of the sections' phrases stands anywhere in words.
 func (l *lexicon) has(words []string, want ...section) bool {
@@ -179,22 +199,28 @@ func (l *lexicon) has(words []string, want ...section) bool {
 // says collects what words say: the sections of all phrases, the longest
 // first, none within another.
 func (l *lexicon) says(words []string) map[section]bool {
-	out := map[section]bool{}
+	var out map[section]bool // nil while nothing was said
+	say := func(s section) {
+		if out == nil {
+			out = map[section]bool{}
+		}
+		out[s] = true
+	}
 	for i := 0; i < len(words); {
 		p, ok := l.longest(words[i:])
 		if !ok {
 			if passwordWord(words[i]) {
-				out["password"] = true
+				say("password")
 			}
 			i++
 			continue
 		}
 		i += len(p.words)
 		for _, s := range p.sections {
-			out[s] = true
+			say(s)
 		}
 		if p.namesPassword() && !p.is("other") {
-			out["password"] = true
+			say("password")
 		}
 	}
 	return out
@@ -238,7 +264,20 @@ func passwordWord(w string) bool {
 	if len(w) < 7 || len(w) > 10 || w[0] != 'p' || strings.HasPrefix(w, "passag") || strings.HasPrefix(w, "passap") {
 		return false
 	}
-	return distance(w, "password") <= 1
+	return oneSlip(w, "password")
+}
+
+// oneSlip tells whether the distance of two words is 1 at most: what is left
+// between their common beginning and end is one letter more, one less, another
+// one, or two that changed places.
+func oneSlip(a, b string) bool {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return len(a) <= 1 && len(b) <= 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
 }
 
 // distance is the optimal string alignment distance; both are short.

@@ -37,27 +37,29 @@ type token struct {
 var connectors = map[string]bool{":": true, "=": true, "->": true, "=>": true, "→": true, ">>": true, "-->": true, "==>": true, "⇒": true,
 	":-": true, "::": true, "➔": true, "➡": true, "...": true, "…": true, "|": true}
 
+const digits = "0123456789"
+
 var (
 	reElided     = newPattern(`^(\pL{1,5}')(\d\S*)$`) // "all'11/02/2024"
-	reMail       = newPattern(`(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
-	reLink       = newPattern(`(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
-	reDate       = newPattern(`^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
+	reMail       = patternWith("@", `(?i)^[a-z0-9._%+'-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`)
+	reLink       = patternWith(":.", `(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
+	reDate       = patternWith(digits, `^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
 	reNamedDate  = newPattern(`^\d{1,2}[./-]([a-z]{1,9})[./-]\d{2,4}$`)
-	reTime       = newPattern(`(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
-	rePhone      = newPattern(`^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
-	reAmount     = newPattern(`^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
-	reFiscal     = newPattern(`(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
-	reIBAN       = newPattern(`(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
-	reVAT        = newPattern(`(?i)^it\d{11}$`)
-	reLaw        = newPattern(`^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
-	reOrd        = newPattern(`(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
-	reFile       = newPattern(`(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
+	reTime       = patternWith(digits, `(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
+	rePhone      = patternWith(digits, `^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
+	reAmount     = patternWith(digits, `^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
+	reFiscal     = patternWith(digits, `(?i)^[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z]$`)
+	reIBAN       = patternWith(digits, `(?i)^it\d{2}[a-z]\d{10}[a-z0-9]{12}$`)
+	reVAT        = patternWith(digits, `(?i)^it\d{11}$`)
+	reLaw        = patternWith("/", `^\d{1,6}/(19|20)\d{2}$|^(19|20)\d{2}/\d{1,6}$`)
+	reOrd        = patternWith(digits, `(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
+	reFile       = patternWith(".", `(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
 	reGluedArrow = newPattern(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
 	reLabel      = newPattern(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
 	reMailValue  = newPattern(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=;,|/])(\S{4,})$`)
-	reContentID  = newPattern(`(?i)^cid:\S+$`)
-	reError      = newPattern(`(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
-	reMsgID      = newPattern(`(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	reContentID  = patternWith(":", `(?i)^cid:\S+$`)
+	reError      = patternWith(digits, `(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
+	reMsgID      = patternWith("@-", `(?i)^<?[a-z0-9._-]{12,}@[a-z0-9.-]+>?$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
 // tokenize cuts a cleaned line into tokens. "Password:abc" is two, "|" and
@@ -174,6 +176,15 @@ func cutLabel(f string) (label, value string, ok bool) {
 }
 
 func newToken(s string) token {
+	if t, ok := plainWords.get(s); ok {
+		return t
+	}
+	t := makeToken(s)
+	plainWords.put(t)
+	return t
+}
+
+func makeToken(s string) token {
 	t := token{s: s}
 	if connectors[s] {
 		t.colon = true
@@ -294,9 +305,11 @@ func shape(s string) kind {
 	return kindStrong
 }
 
+var registers = [...]pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError, reContentID}
+
 // recognised: an address, a date, a number of some register, …
 func recognised(s string) bool {
-	for _, re := range []pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError, reContentID} {
+	for _, re := range &registers {
 		if re.MatchString(s) {
 			return true
 		}

@@ -44,12 +44,7 @@ func newText(source string, src []srcLine) text {
 		if len(l.text) <= maxLine {
 			l.toks = tokenize(l.text)
 		}
-		for i, tok := range l.toks {
-			l.words = append(l.words, tok.words...)
-			for range tok.words {
-				l.tokOf = append(l.tokOf, i)
-			}
-		}
+		l.takeWords()
 		l.blank = strings.TrimSpace(l.text) == ""
 		t.lines = append(t.lines, l)
 	}
@@ -57,6 +52,24 @@ func newText(source string, src []srcLine) text {
 	t.findSignature()
 	t.findDisclaimer()
 	return t
+}
+
+// takeWords fills words and tokOf.
+func (l *line) takeWords() {
+	n := 0
+	for i := range l.toks {
+		n += len(l.toks[i].words)
+	}
+	if n == 0 {
+		return
+	}
+	l.words, l.tokOf = make([]string, 0, n), make([]int, 0, n)
+	for i := range l.toks {
+		for _, w := range l.toks[i].words {
+			l.words = append(l.words, w)
+			l.tokOf = append(l.tokOf, i)
+		}
+	}
 }
 
 // maxLine is the longest line that is read, in bytes: people's paragraphs
@@ -99,17 +112,30 @@ func (t *text) findQuotes() {
 // "On … wrote:". It needs a date or an address.
 var reWrote = newPattern(`(?i)(\d{4}|\d{1,2}[:.]\d{2}|@).*\b(ha scritto|hanno scritto|wrote|ha inviato il seguente messaggio)\s*:?\s*$|^(il|on)\b.*\d.*\b(ha scritto|wrote)\s*:?\s*$`)
 
+// saysWrote tells whether a line ends as all that reWrote matches does. It
+// looks at letters only that have no other case than their two.
+func saysWrote(line string) bool {
+	end := strings.TrimRight(line, " \t\n\f\r")
+	end = strings.TrimRight(strings.TrimSuffix(end, ":"), " \t\n\f\r")
+	for _, word := range []string{"critto", "wrote", "aggio"} {
+		if len(end) >= len(word) && strings.EqualFold(end[len(end)-len(word):], word) {
+			return true
+		}
+	}
+	return false
+}
+
 // introduces tells whether line i starts a quoted message; wrapped, if the
 // introducing sentence takes the next line, too.
 func (t *text) introduces(i int) (intro, wrapped bool) {
-	l := t.lines[i]
+	l := &t.lines[i]
 	if len(l.text) > 300 {
 		return false, false
 	}
-	if reWrote.MatchString(l.text) {
+	if saysWrote(l.text) && reWrote.MatchString(l.text) {
 		return true, false
 	}
-	if i+1 < len(t.lines) && !t.lines[i+1].blank {
+	if i+1 < len(t.lines) && !t.lines[i+1].blank && saysWrote(t.lines[i+1].text) {
 		first := strings.ToLower(l.text)
 		if strings.HasPrefix(first, "il ") || strings.HasPrefix(first, "on ") {
 			if reWrote.MatchString(l.text+" "+t.lines[i+1].text) && len(t.lines[i+1].words) <= 10 {
@@ -131,19 +157,19 @@ func (t *text) introduces(i int) (intro, wrapped bool) {
 
 // mailHead recognises the block "Da: … Inviato: … A: … Oggetto: …".
 func (t *text) mailHead(i int) bool {
-	if !isMailHeadLine(t.lines[i]) {
+	if !isMailHeadLine(&t.lines[i]) {
 		return false
 	}
 	heads := 0
 	for j := i; j < len(t.lines) && j < i+8; j++ {
-		if isMailHeadLine(t.lines[j]) {
+		if isMailHeadLine(&t.lines[j]) {
 			heads++
 		}
 	}
 	return heads >= 3
 }
 
-func isMailHeadLine(l line) bool {
+func isMailHeadLine(l *line) bool {
 	if len(l.words) == 0 {
 		return false
 	}
