@@ -226,14 +226,14 @@ func (p *pass) toSubmissions(ctx context.Context, j *judged, msg *pec.Message, f
 				sub.Login = login
 			}
 		}
-		held, err := p.sealCandidates(&sub, sh.candidates)
+		held, err := p.sealCandidates(ctx, &sub, sh.candidates)
 		if err != nil {
 			p.log.Error("a password could not be sealed", "event", "vault.seal_failed", "uid", j.at.UID, "err", err)
 			j.faults++
 			continue
 		}
 		var review vault.Review
-		if p.sealing.more(firstOf(sub.Sender, sub.Mailbox)) {
+		if (len(shares) > 1 || !p.settlesUnseen(sub)) && p.sealing.more(firstOf(sub.Sender, sub.Mailbox)) {
 			review = p.sealForReview(ctx, sub, msg, found, maxLetter/len(shares))
 		}
 		j.subs = append(j.subs, sub)
@@ -289,13 +289,22 @@ const maxShares = 10
 const maxCandidates = 20
 
 // sealCandidates puts the sealed candidates into sub and returns them in clear.
-func (p *pass) sealCandidates(sub *vault.Submission, cands []submission.Candidate) ([]secret.Secret, error) {
+//
+// They are labelled as the version that they will become if nothing comes
+// between, so that it need not be sealed anew (see sealVersion).
+func (p *pass) sealCandidates(ctx context.Context, sub *vault.Submission, cands []submission.Candidate) ([]secret.Secret, error) {
 	var held []secret.Secret
 	if len(cands) > maxCandidates {
 		cands = cands[:maxCandidates]
 	}
+	label := vault.Label{Mailbox: sub.Mailbox, Login: sub.Login, Source: sub.ID}
+	if sub.Find == string(submission.Found) && sub.Login != "" {
+		var err error
+		if label.Version, err = p.foreseen.version(ctx, p.vault, sub.Mailbox, sub.Login); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range cands {
-		label := vault.Label{Mailbox: sub.Mailbox, Login: sub.Login, Source: sub.ID}
 		sealed, err := p.vault.Seal(label, c.Secret)
 		if err != nil {
 			return nil, err

@@ -242,10 +242,14 @@ func (p *pass) toReview(ctx context.Context, sub vault.Submission, reason string
 	if err := p.commitPending(ctx); err != nil {
 		return err
 	}
+	again := p.letterAgain(ctx, sub)
 	err := p.vault.Update(ctx, func(tx *vault.Tx) error {
 		s, open, err := openSubmission(tx, sub.ID)
 		if err != nil || !open {
 			return err
+		}
+		if len(s.Letter) == 0 {
+			s.Letter, s.LetterLabel = again.Letter, again.LetterLabel
 		}
 		s.Reason = reason
 		s.Intent = nil

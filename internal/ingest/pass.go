@@ -68,6 +68,8 @@ type pass struct {
 	// held keeps the candidates of this pass in clear until it ends, so that
 	// they can be tried even by a service without the identity.
 	held map[string][]secret.Secret
+	// foreseen are the numbers of versions that submissions will become.
+	foreseen *foreseen
 	// planned collects judged submissions of a dry run, which has no vault
 	// to keep them in.
 	planned []vault.Submission
@@ -96,7 +98,7 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 	default:
 		return Summary{}, ErrBusy
 	}
-	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}, unable: map[uint32]bool{}, sealing: &sealing{by: map[string]int{}}}
+	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}, foreseen: newForeseen(), unable: map[uint32]bool{}, sealing: &sealing{by: map[string]int{}}}
 	defer p.wipe()
 
 	if err := p.run(ctx); err != nil {

@@ -72,10 +72,8 @@ func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submissi
 		Mailbox: s.Mailbox, Login: s.Login, N: cred.Last + 1, Source: s.ID,
 		ReceivedAt: first.SentAt, StoredAt: p.now, Expires: expires, ExpiresFrom: from, ValidityDays: days,
 	}
-	v.Label = vault.Label{Mailbox: v.Mailbox, Login: v.Login, Version: v.N, Source: v.Source}
-	var err error
-	if v.Sealed, err = p.vault.Seal(v.Label, password); err != nil {
-		return v, fmt.Errorf("sealing version %d: %w", v.N, err)
+	if err := p.sealVersion(&v, s, a.index, password); err != nil {
+		return v, err
 	}
 	p.claim(&v, s.Stated, s.SentAt)
 	p.markTried(&v, a)
@@ -93,6 +91,21 @@ func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submissi
 		cred.Signer = firstOf(s.Signer, cred.Signer)
 	}
 	return v, tx.PutVersion(v)
+}
+
+// sealVersion seals the password of a version. Where candidate i of s, the same
+// password, was sealed for just this version, that is it already.
+func (p *pass) sealVersion(v *vault.Version, s vault.Submission, i int, password secret.Secret) error {
+	v.Label = vault.Label{Mailbox: v.Mailbox, Login: v.Login, Version: v.N, Source: v.Source}
+	if i >= 0 && i < len(s.Candidates) && s.Candidates[i].Label == v.Label && len(s.Candidates[i].Sealed) > 0 {
+		v.Sealed = s.Candidates[i].Sealed
+		return nil
+	}
+	var err error
+	if v.Sealed, err = p.vault.Seal(v.Label, password); err != nil {
+		return fmt.Errorf("sealing version %d: %w", v.N, err)
+	}
+	return nil
 }
 
 // confirmVersion: the client sent a password again that is version n already.
@@ -232,11 +245,10 @@ func (p *pass) historyVersion(tx *vault.Tx, s *vault.Submission, last secret.Sec
 	cred.Last++
 	v := vault.Version{Mailbox: s.Mailbox, Login: s.Login, N: cred.Last, Source: s.ID, ReceivedAt: s.SentAt, StoredAt: p.now,
 		Expires: expires, ExpiresFrom: from, ValidityDays: days, State: VersionSuperseded, EndedAt: p.now, Ended: "a newer one was sent"}
-	v.Label = vault.Label{Mailbox: v.Mailbox, Login: v.Login, Version: v.N, Source: v.Source}
 	if readable {
-		v.Sealed, err = p.vault.Seal(v.Label, password)
+		err = p.sealVersion(&v, *s, 0, password)
 	} else {
-		v.Sealed, v.Label = s.Candidates[0].Sealed, s.Candidates[0].Label
+		v.Sealed, v.Label, err = s.Candidates[0].Sealed, s.Candidates[0].Label, nil
 	}
 	if err != nil {
 		return last, err
