@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"pec-ingest/internal/inbox"
@@ -113,11 +114,13 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 
 func (p *pass) run(ctx context.Context) error {
 	var err error
+	noted := func() error { return nil }
 	if p.sess = p.opts.session; p.sess == nil {
-		if p.sess, err = p.openInbox(ctx, p.opts); err != nil {
+		if p.sess, noted, err = p.beginInbox(ctx, p.opts); err != nil {
 			return err
 		}
 	}
+	defer func() { _ = noted() }() // the vault is the caller's again
 	defer func() {
 		if p.sess != p.opts.session { // its own, or one that took the place of the daemon's
 			p.sess.Close()
@@ -132,6 +135,9 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	if err := p.reread(ctx); err != nil {
+		return err
+	}
+	if err := noted(); err != nil {
 		return err
 	}
 	p.lastScan.Store(p.now.Unix())
@@ -175,39 +181,61 @@ func wipeAll(secrets []secret.Secret) {
 // openInbox signs in to the studio's inbox, once: a refused password is never
 // tried a second time by itself (account.go).
 func (s *Service) openInbox(ctx context.Context, o PassOptions) (*inbox.Session, error) {
+	sess, noted, err := s.beginInbox(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := noted(); err != nil {
+		sess.Close()
+		return nil, err
+	}
+	return sess, nil
+}
+
+// beginInbox is openInbox for one who has other things to do than to wait
+// until the login is noted, which takes a slow hash of the password. noted
+// waits for that, and is to be called in any case.
+func (s *Service) beginInbox(ctx context.Context, o PassOptions) (sess *inbox.Session, noted func() error, err error) {
 	password, err := s.InboxPassword()
+	defer func() {
+		if err != nil {
+			password.Wipe()
+		}
+	}()
 	switch {
 	case err != nil && HintOf(err) != "":
-		return nil, err
+		return nil, nil, err
 	case err != nil:
-		return nil, &Error{Msg: "reading the password of the studio's inbox", Err: err,
+		return nil, nil, &Error{Msg: "reading the password of the studio's inbox", Err: err,
 			Hint: "put it into the file that inbox.password_file names, mode 0600, or enter it with `ingest set --inbox`"}
 	}
-	defer password.Wipe()
 	if err := s.mayLogIn(ctx, AccountInbox, password, o.Asked); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	roots, err := rootsWith(s.cfg.Inbox.TLSCAFile)
 	if err != nil {
-		return nil, &Error{Class: BadConfig, Msg: s.cfg.Where("inbox.tls_ca_file"), Err: err}
+		return nil, nil, &Error{Class: BadConfig, Msg: s.cfg.Where("inbox.tls_ca_file"), Err: err}
 	}
 	addr := net.JoinHostPort(s.cfg.Inbox.Host, strconv.Itoa(s.cfg.Inbox.Port))
-	sess, err := s.DialInbox(ctx, inbox.Config{
+	sess, err = s.DialInbox(ctx, inbox.Config{
 		Addr: addr, ServerName: s.cfg.Inbox.Host, TLS: tlsConfig(s.cfg.Inbox.Host, roots),
 		Auth: s.cfg.Inbox.Auth, Username: s.cfg.Inbox.Username, Password: password,
 		Folder: s.cfg.Inbox.Folder, ProcessedFolder: s.cfg.Inbox.ProcessedFolder,
 		MaxMessage: s.cfg.Inbox.MaxMessage, Logger: s.log,
 	})
-	if noteErr := s.noteLogin(ctx, login{AccountInbox, password, inboxAnswer(err), err}, o.DryRun); noteErr != nil {
-		if sess != nil {
-			sess.Close()
-		}
-		return nil, noteErr
-	}
+	attempt := login{AccountInbox, password, inboxAnswer(err), err}
 	if err != nil {
-		return nil, s.inboxError(err)
+		if noteErr := s.noteLogin(ctx, attempt, o.DryRun); noteErr != nil {
+			return nil, nil, noteErr
+		}
+		return nil, nil, s.inboxError(err)
 	}
-	return sess, nil
+	done := make(chan error, 1)
+	go func() {
+		defer password.Wipe()
+		done <- s.noteLogin(ctx, attempt, o.DryRun)
+	}()
+	return sess, sync.OnceValue(func() error { return <-done }), nil
 }
 
 // inboxError turns what the inbox said into what an admin can act on. What is

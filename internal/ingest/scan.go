@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -14,8 +13,9 @@ import (
 
 const (
 	headerBatch = 500 // messages whose headers are asked for at once
-	commitBatch = 15  // messages known by their header a transaction
-	commitKeys  = 110 // keys that a transaction of judged messages is filled up to, of 128
+	commitBatch = 15  // submissions a transaction that says where they are filed
+	commitKeys  = 120 // keys that a transaction of judged messages is filled up to, of 128
+	commitMost  = 200 // judged messages that wait for others at most
 
 	cursorEvery = 2 * time.Second // the cursor moves in a long scan
 
@@ -64,30 +64,28 @@ func (p *pass) scan(ctx context.Context) error {
 			return err
 		}
 	}
+	if total == 0 {
+		return p.moveCursor(ctx, cur)
+	}
 	p.beginProgress(total)
-	moved := time.Now()
-	for done := 0; done < total; {
-		batch := uids[done:min(done+headerBatch, total)]
-		if err := p.scanBatch(ctx, batch); err != nil {
-			if done > 0 { // what was done before it is not looked at again
-				if cerr := p.moveCursor(context.WithoutCancel(ctx), cur); cerr != nil {
-					err = errors.Join(err, cerr)
-				}
-			}
+	l := p.startLine(ctx)
+	err = p.scanAll(ctx, l, uids, cur)
+	if lerr := l.close(); lerr != nil {
+		return lerr
+	}
+	return err
+}
+
+// scanAll hands all that can matter over to l, and lets the cursor follow.
+func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cursor) error {
+	for done := 0; done < len(uids); {
+		batch := uids[done:min(done+headerBatch, len(uids))]
+		if err := p.scanBatch(ctx, l, batch); err != nil {
 			return err
 		}
 		done += len(batch)
-		p.step(done)
 		cur.NextUID = max(cur.NextUID, batch[len(batch)-1]+1)
-		if now := time.Now(); done == total || now.Sub(moved) >= cursorEvery {
-			moved = now
-			if err := p.moveCursor(ctx, cur); err != nil {
-				return err
-			}
-		}
-	}
-	if total == 0 {
-		return p.moveCursor(ctx, cur)
+		l.passed(cur, done)
 	}
 	return nil
 }
@@ -154,8 +152,8 @@ func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
 }
 
 // scanBatch looks at the header fields of some messages, downloads those that
-// can matter, judges and commits them.
-func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
+// can matter and hands them over.
+func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	var small, large, receipts []uint32
 	headers := map[uint32]inbox.Header{}
 	var skipped []judged
@@ -188,19 +186,41 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 			small = append(small, uid)
 		}
 	}
-	if err := p.commitAll(ctx, skipped); err != nil {
+	l.add(skipped)
+	// Reading the beginnings of the large ones goes on beside the next
+	// download, the last of them beside that of the small ones.
+	var looking *glance
+	finish := func() error {
+		if looking == nil {
+			return nil
+		}
+		gone, err := p.readLarge(ctx, l, looking, headers)
+		missing = append(missing, gone...)
 		return err
 	}
-	gone, err := p.readWhole(ctx, small, headers)
-	if err != nil {
-		return p.inboxError(err)
-	}
-	missing = append(missing, gone...)
 	for part := range slices.Chunk(large, siftBatch) {
-		if gone, err = p.readLarge(ctx, part, headers); err != nil {
-			return p.inboxError(err)
+		next, err := p.look(ctx, lookedAt(part), firstLook, headers)
+		if err == nil {
+			err = finish()
 		}
-		missing = append(missing, gone...)
+		if err != nil {
+			return l.scanError(err)
+		}
+		looking = next
+	}
+	gone, err := p.readWhole(ctx, l, small, headers)
+	missing = append(missing, gone...)
+	if err == nil {
+		err = finish()
+	}
+	if err != nil {
+		return l.scanError(err)
+	}
+	if len(receipts) == 0 && len(missing) == 0 {
+		return nil
+	}
+	if err := l.wait(); err != nil {
+		return err
 	}
 	if len(receipts) > 0 {
 		if gone, err = p.readReceipts(ctx, receipts, headers); err != nil {
@@ -211,45 +231,41 @@ func (p *pass) scanBatch(ctx context.Context, uids []uint32) error {
 	return p.noteMissing(ctx, missing, headers)
 }
 
-// readWhole downloads, judges and commits messages.
-func (p *pass) readWhole(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
+// readWhole downloads messages and hands them over.
+func (p *pass) readWhole(ctx context.Context, l *line, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
 	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
-		return p.judgeAll(ctx, headers, func(next func(inbox.Message) error) ([]uint32, error) {
-			var mixed []uint32
-			gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
-				if another(headers[m.UID], m) {
-					mixed = append(mixed, m.UID)
-					return nil
-				}
-				answered(m.UID)
-				return next(m)
-			})
-			return append(gone, mixed...), err
+		var mixed []uint32
+		gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
+			if another(headers[m.UID], m) {
+				mixed = append(mixed, m.UID)
+				return nil
+			}
+			answered(m.UID)
+			return l.judge(headers[m.UID], m)
 		})
+		return append(gone, mixed...), err
 	})
 }
 
-// readLarge looks into large envelopes and reads those that can matter.
-func (p *pass) readLarge(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
-	whole, begun, none, missing, err := p.sift(ctx, uids, headers)
+// readLarge reads those large envelopes that can matter, by what g saw.
+func (p *pass) readLarge(ctx context.Context, l *line, g *glance, headers map[uint32]inbox.Header) (missing []uint32, err error) {
+	whole, begun, none, missing, err := p.sift(ctx, g, headers)
 	if err != nil {
 		return missing, err
 	}
-	if err := p.commitAll(ctx, none); err != nil {
-		return missing, err
-	}
-	odd, gone, err := p.readRest(ctx, begun, headers)
+	l.add(none)
+	odd, gone, err := p.readRest(ctx, l, begun, headers)
 	missing = append(missing, gone...)
 	if err != nil {
 		return missing, err
 	}
-	gone, err = p.readWhole(ctx, append(whole, odd...), headers)
+	gone, err = p.readWhole(ctx, l, append(whole, odd...), headers)
 	return append(missing, gone...), err
 }
 
 // readRest downloads what follows the beginnings that are known. odd are
 // messages whose length is not what the server says: they are read whole.
-func (p *pass) readRest(ctx context.Context, begun []*looked, headers map[uint32]inbox.Header) (odd, missing []uint32, err error) {
+func (p *pass) readRest(ctx context.Context, l *line, begun []*looked, headers map[uint32]inbox.Header) (odd, missing []uint32, err error) {
 	if len(begun) == 0 {
 		return nil, nil, nil
 	}
@@ -260,38 +276,17 @@ func (p *pass) readRest(ctx context.Context, begun []*looked, headers map[uint32
 		uids = append(uids, m.uid)
 	}
 	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
-		return p.judgeAll(ctx, headers, func(next func(inbox.Message) error) ([]uint32, error) {
-			return p.sess.Peek(ctx, uids, firstLook, restUpTo, func(m inbox.Message) error {
-				answered(m.UID)
-				m.Raw = append(known[m.UID].first, m.Raw...)
-				if int64(len(m.Raw)) != m.Size {
-					odd = append(odd, m.UID)
-					return nil
-				}
-				return next(m)
-			})
+		return p.sess.Peek(ctx, uids, firstLook, restUpTo, func(m inbox.Message) error {
+			answered(m.UID)
+			m.Raw = append(known[m.UID].first, m.Raw...)
+			if int64(len(m.Raw)) != m.Size {
+				odd = append(odd, m.UID)
+				return nil
+			}
+			return l.judge(headers[m.UID], m)
 		})
 	})
 	return odd, missing, err
-}
-
-// commitAll commits many judged messages, a batch a transaction. What leaves
-// no trace needs none.
-func (p *pass) commitAll(ctx context.Context, all []judged) error {
-	var kept []judged
-	for _, j := range all {
-		if p.leavesTrace(&j) {
-			kept = append(kept, j)
-		} else {
-			p.report(ctx, j)
-		}
-	}
-	for part := range slices.Chunk(kept, commitBatch) {
-		if err := p.commitJudged(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func locationOf(p *pass, uid uint32, messageID string) vault.Location {

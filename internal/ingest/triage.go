@@ -90,13 +90,10 @@ type looked struct {
 // sift looks into large envelopes and sorts out those that are surely no
 // submission. whole are those to be downloaded; of begun the beginning is
 // known, and the rest worth asking for.
-func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (whole []uint32, begun []*looked, none []judged, missing []uint32, err error) {
-	unclear, missing, err := p.look(ctx, lookedAt(uids), firstLook, headers)
-	if err != nil {
-		return nil, nil, nil, missing, err
-	}
+func (p *pass) sift(ctx context.Context, g *glance, headers map[uint32]inbox.Header) (whole []uint32, begun []*looked, none []judged, missing []uint32, err error) {
+	missing = g.missing
 	var longer []*looked
-	useless, unclear, lost, err := p.sortOut(ctx, unclear)
+	useless, unclear, lost, err := p.sortOut(ctx, g.seen())
 	missing = append(missing, lost...)
 	if err != nil {
 		return nil, nil, nil, missing, err
@@ -109,12 +106,12 @@ func (p *pass) sift(ctx context.Context, uids []uint32, headers map[uint32]inbox
 		}
 	}
 	if len(longer) > 0 {
-		longer, lost, err = p.look(ctx, longer, secondLook, headers)
-		missing = append(missing, lost...)
+		further, err := p.look(ctx, longer, secondLook, headers)
 		if err != nil {
 			return nil, nil, nil, missing, err
 		}
-		more, rest, lost, err := p.sortOut(ctx, longer)
+		missing = append(missing, further.missing...)
+		more, rest, lost, err := p.sortOut(ctx, further.seen())
 		missing = append(missing, lost...)
 		if err != nil {
 			return nil, nil, nil, missing, err
@@ -140,10 +137,25 @@ func lookedAt(uids []uint32) []*looked {
 	return list
 }
 
-// look reads messages up to byte upTo, from where their beginnings end.
-func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map[uint32]inbox.Header) (got []*looked, missing []uint32, err error) {
+// glance is what came of a look: reading it goes on.
+type glance struct {
+	list    []*looked
+	missing []uint32
+	reading sync.WaitGroup
+}
+
+// seen waits until all is read.
+func (g *glance) seen() []*looked {
+	g.reading.Wait()
+	return g.list
+}
+
+// look downloads messages up to byte upTo, from where their beginnings end, and
+// begins to read them.
+func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map[uint32]inbox.Header) (*glance, error) {
+	g := &glance{}
 	if len(list) == 0 {
-		return nil, nil, nil
+		return g, nil
 	}
 	from := int64(len(list[0].first)) // the same for all
 	known := make(map[uint32][]byte, len(list))
@@ -151,10 +163,9 @@ func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map
 	for i, m := range list {
 		uids[i], known[m.uid] = m.uid, m.first
 	}
-	// Reading what came goes on beside what is still to come.
-	var wg sync.WaitGroup
 	workers := make(chan struct{}, runtime.GOMAXPROCS(0))
-	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+	var err error
+	g.missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		var mixed []uint32
 		gone, err := p.sess.Peek(ctx, uids, from, upTo-from, func(m inbox.Message) error {
 			if from == 0 && another(headers[m.UID], m) {
@@ -163,18 +174,21 @@ func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map
 			}
 			answered(m.UID)
 			one := &looked{uid: m.UID, size: m.Size, first: append(known[m.UID], m.Raw...)}
-			got = append(got, one)
-			workers <- struct{}{}
-			wg.Go(func() {
+			h := headers[m.UID]
+			g.list = append(g.list, one)
+			g.reading.Go(func() {
+				workers <- struct{}{}
 				defer func() { <-workers }()
-				one.read(headers[m.UID])
+				one.read(h)
 			})
 			return nil
 		})
 		return append(gone, mixed...), err
 	})
-	wg.Wait()
-	return got, missing, err
+	if err != nil {
+		g.reading.Wait()
+	}
+	return g, err
 }
 
 // sortOut separates what is surely no submission.
