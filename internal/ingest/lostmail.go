@@ -82,7 +82,11 @@ func (p *pass) noteLost(ctx context.Context, sess *inbox.Session, asOf time.Time
 			if pec.Triage(h.Raw) != pec.KindAcceptance {
 				return nil
 			}
-			known, err := p.ours(ctx, pec.ClaimedOf(h.Raw))
+			known := false
+			err := p.vault.View(ctx, func(tx *vault.Tx) (err error) {
+				known, err = p.ours(tx, pec.ClaimedOf(h.Raw))
+				return err
+			})
 			if err == nil && !known {
 				receipts = append(receipts, h.UID)
 			}

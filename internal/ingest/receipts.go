@@ -19,14 +19,11 @@ func (s *Service) tracked() bool {
 
 // ours tells whether a message claims to be the receipt of one of our own.
 // Only such receipts are downloaded.
-func (p *pass) ours(ctx context.Context, c pec.Claimed) (is bool, err error) {
+func (p *pass) ours(tx *vault.Tx, c pec.Claimed) (is bool, err error) {
 	if c.MsgID == "" || !p.tracked() {
 		return false, nil
 	}
-	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		_, is, err = tx.OutgoingByID(c.MsgID)
-		return err
-	})
+	_, is, err = tx.OutgoingByID(c.MsgID)
 	return is, err
 }
 

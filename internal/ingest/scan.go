@@ -154,9 +154,7 @@ func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
 // scanBatch looks at the header fields of some messages, downloads those that
 // can matter and hands them over.
 func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
-	var small, large, receipts []uint32
 	headers := map[uint32]inbox.Header{}
-	var skipped []judged
 	missing, err := p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		return p.sess.Headers(ctx, uids, func(h inbox.Header) error {
 			answered(h.UID)
@@ -167,26 +165,11 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	if err != nil {
 		return p.inboxError(err)
 	}
-	for _, uid := range uids {
-		h, ok := headers[uid]
-		if !ok || p.tooOld(h) {
-			continue
-		}
-		j, skip, err := p.triage(ctx, h)
-		switch {
-		case err != nil:
-			return err
-		case j.mine:
-			receipts = append(receipts, uid)
-		case skip:
-			skipped = append(skipped, j)
-		case !p.opts.whole && h.Size > wholeUpTo && h.Size <= p.cfg.Inbox.MaxMessage:
-			large = append(large, uid)
-		default:
-			small = append(small, uid)
-		}
+	s, err := p.sortByHeader(ctx, uids, headers)
+	if err != nil {
+		return err
 	}
-	l.add(skipped)
+	l.add(s.skipped)
 	// Reading the beginnings of the large ones goes on beside the next
 	// download, the last of them beside that of the small ones.
 	var looking *glance
@@ -198,7 +181,7 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 		missing = append(missing, gone...)
 		return err
 	}
-	for part := range slices.Chunk(large, siftBatch) {
+	for part := range slices.Chunk(s.large, siftBatch) {
 		next, err := p.look(ctx, lookedAt(part), firstLook, headers)
 		if err == nil {
 			err = finish()
@@ -208,7 +191,7 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 		}
 		looking = next
 	}
-	gone, err := p.readWhole(ctx, l, small, headers)
+	gone, err := p.readWhole(ctx, l, s.small, headers)
 	missing = append(missing, gone...)
 	if err == nil {
 		err = finish()
@@ -216,19 +199,53 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	if err != nil {
 		return l.scanError(err)
 	}
-	if len(receipts) == 0 && len(missing) == 0 {
+	if len(s.receipts) == 0 && len(missing) == 0 {
 		return nil
 	}
 	if err := l.wait(); err != nil {
 		return err
 	}
-	if len(receipts) > 0 {
-		if gone, err = p.readReceipts(ctx, receipts, headers); err != nil {
+	if len(s.receipts) > 0 {
+		if gone, err = p.readReceipts(ctx, s.receipts, headers); err != nil {
 			return p.inboxError(err)
 		}
 		missing = append(missing, gone...)
 	}
 	return p.noteMissing(ctx, missing, headers)
+}
+
+// sorted are the messages of a batch by what their header fields say.
+type sorted struct {
+	small, large []uint32 // to be downloaded; to be looked into
+	receipts     []uint32 // of messages of ours
+	skipped      []judged
+}
+
+func (p *pass) sortByHeader(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (s sorted, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		s = sorted{}
+		for _, uid := range uids {
+			h, ok := headers[uid]
+			if !ok || p.tooOld(h) {
+				continue
+			}
+			j, skip, err := p.triage(tx, h)
+			switch {
+			case err != nil:
+				return err
+			case j.mine:
+				s.receipts = append(s.receipts, uid)
+			case skip:
+				s.skipped = append(s.skipped, j)
+			case !p.opts.whole && h.Size > wholeUpTo && h.Size <= p.cfg.Inbox.MaxMessage:
+				s.large = append(s.large, uid)
+			default:
+				s.small = append(s.small, uid)
+			}
+		}
+		return nil
+	})
+	return s, err
 }
 
 // readWhole downloads messages and hands them over.

@@ -30,13 +30,13 @@ const (
 // triage tells from the header fields whether a message must be looked at.
 // They are not signed, so all they may say is "skip": a message that claims
 // to be a receipt or ordinary mail is no submission whatever else it holds.
-func (p *pass) triage(ctx context.Context, h inbox.Header) (j judged, skip bool, err error) {
+func (p *pass) triage(tx *vault.Tx, h inbox.Header) (j judged, skip bool, err error) {
 	j = judged{at: locationOf(p, h.UID, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw)}
 	kind := pec.Triage(h.Raw)
 	switch {
 	case kind.IsReceipt():
 		j.kind, j.reason = kind, pec.ReasonReceipt
-		j.mine, err = p.ours(ctx, j.claimed)
+		j.mine, err = p.ours(tx, j.claimed)
 		return j, true, err
 	case kind == pec.KindAnomaly:
 		j.kind, j.reason = kind, pec.ReasonAnomaly
@@ -46,7 +46,7 @@ func (p *pass) triage(ctx context.Context, h inbox.Header) (j judged, skip bool,
 		return j, true, nil
 	}
 	if j.at.MessageID != "" {
-		known, same, err := p.known(ctx, j.at)
+		known, same, err := judgedBefore(tx, j.at)
 		if err != nil {
 			return j, false, err
 		}
@@ -275,14 +275,9 @@ func bareSubject(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// known tells whether a PEC identifier was judged before, and whether that
+// judgedBefore tells whether a PEC identifier was judged before, and whether that
 // was this very message at this very place.
-func (p *pass) known(ctx context.Context, at vault.Location) (known, same bool, err error) {
-	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		seen, ok, err := tx.Seen(at.MessageID)
-		known = ok
-		same = ok && seen.UIDValidity == at.UIDValidity && seen.UID == at.UID
-		return err
-	})
-	return known, same, err
+func judgedBefore(tx *vault.Tx, at vault.Location) (known, same bool, err error) {
+	seen, ok, err := tx.Seen(at.MessageID)
+	return ok, ok && seen.UIDValidity == at.UIDValidity && seen.UID == at.UID, err
 }

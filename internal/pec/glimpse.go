@@ -1,6 +1,6 @@
 package pec
 
-import "bytes"
+import "slices"
 
 // Glimpsed is what the first bytes of a transport envelope show. Nothing of it
 // is verified: it is good for leaving a message alone, never for believing it.
@@ -86,7 +86,7 @@ func openParts(typ mediaType, body []byte) ([][]byte, bool) {
 		return nil, false
 	}
 	// A delimiter that ends the whole makes splitParts answer for a whole body.
-	closing := append(bytes.Clone(body), "\r\n--"+boundary+"--\r\n"...)
+	closing := slices.Concat(body, []byte("\r\n--"+boundary+"--\r\n"))
 	parts, err := splitParts(closing, boundary, maxParts)
 	if err != nil || len(parts) == 0 {
 		return nil, false

@@ -159,10 +159,11 @@ func (o *Outline) Harmless(heads [][]byte) bool {
 // pictures and documents beside it. subject and mailbox are the certified
 // ones, as far as they are known.
 func (o *Outline) Useless(subject, mailbox string) bool {
-	whole := bytes.Clone(o.beginning)
+	ends := ""
 	for _, p := range slices.Backward(o.open) {
-		whole = append(whole, "\r\n--"+p.boundary+"--\r\n"...)
+		ends += "\r\n--" + p.boundary + "--\r\n"
 	}
+	whole := slices.Concat(o.beginning, []byte(ends))
 	l := open(whole, subject, mailbox)
 	l.images++
 	l.docs++
