@@ -40,7 +40,7 @@ func TestCountFirstPass(t *testing.T) {
 	if syncs == 0 {
 		t.Error("strace saw no fsync at all")
 	}
-	atMost(t, "fsyncs of a first pass", syncs, 22)
+	atMost(t, "fsyncs of a first pass", syncs, 20)
 
 	syncs = b.countSyncs(cfg, "once", "--json")
 	in, out = b.proxy.take()
@@ -98,7 +98,7 @@ func TestCountAllocations(t *testing.T) {
 	}
 	atMost(t, "allocations of triage by the header", allocs(func() { pec.Triage(head) }), 4)
 	atMost(t, "allocations of judging", allocs(func() { pec.Judge(letter, o) }), 156)
-	atMost(t, "allocations of finding the password", allocs(func() { submission.Find(msg, submission.Options{}).Wipe() }), 290)
+	atMost(t, "allocations of finding the password", allocs(func() { submission.Find(msg, submission.Options{}).Wipe() }), 236)
 	atMost(t, "allocations of a look at 16 KiB of a large message", allocs(func() {
 		g, ok := pec.Glimpse(large[:16<<10])
 		if !ok {
@@ -108,7 +108,7 @@ func TestCountAllocations(t *testing.T) {
 		if !ok || !outline.Useless(g.Subject, g.Sender) {
 			t.Fatal("it is no longer told by its beginning")
 		}
-	}), 1_750)
+	}), 760)
 }
 
 func allocs(fn func()) int { return int(testing.AllocsPerRun(20, fn)) }
