@@ -29,7 +29,11 @@ func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out,
 	for begun := time.Now(); ; {
 		err = r.client.Call(ctx, name, in, &out)
 		var p *web.Problem
-		if busy := errors.As(err, &p) && p.Class == web.ClassBusy; !busy || time.Since(begun) > busyWait || !sleep(ctx, busyPause()) {
+		busy := errors.As(err, &p) && p.Class == web.ClassBusy
+		// On a machine that has no time for us the service may hang up before
+		// it has our question, and what programs ask all day may be asked twice.
+		busy = busy || errors.Is(err, web.ErrUnanswered) && (name == "get" || name == "status")
+		if !busy || time.Since(begun) > busyWait || !sleep(ctx, busyPause()) {
 			break
 		}
 	}

@@ -21,6 +21,8 @@ var (
 	ErrNoService = errors.New("web: no service answers on the socket")
 	// ErrDenied: this user may not open the socket.
 	ErrDenied = errors.New("web: no permission to open the socket")
+	// ErrUnanswered: the connection ended before there was an answer.
+	ErrUnanswered = errors.New("web: the service did not answer")
 	// ErrCut: a streamed answer did not come whole.
 	ErrCut = errors.New("web: the service's answer broke off")
 )
@@ -130,7 +132,10 @@ func (c *Client) post(ctx context.Context, name string, req any) (*http.Response
 		if cerr := ctx.Err(); cerr != nil {
 			return nil, cerr
 		}
-		return nil, fmt.Errorf("asking the service: %w", err)
+		if errors.Is(err, ErrNoService) || errors.Is(err, ErrDenied) {
+			return nil, fmt.Errorf("asking the service: %w", err)
+		}
+		return nil, fmt.Errorf("asking the service: %w: %w", ErrUnanswered, err)
 	}
 	return answer, nil
 }
