@@ -83,7 +83,7 @@ func (s *Service) standBy(ctx, work context.Context, h Hooks) {
 				return
 			}
 			if d.repeats.first("cluster "+err.Error(), time.Now()) {
-				s.log.Warn("the cluster can't be reached", "event", "cluster.error", "err", err, "hint", "do its members run? what it holds is safe; this service goes on when a majority of them answers")
+				s.log.Warn("the cluster can't be reached", "event", "cluster.error", "err", err, "hint", "what it holds is safe; this service goes on when a majority answers. "+etcdHint(err))
 			}
 			d.update(func(st *DaemonState) { st.LastError = errText(err) })
 			select {

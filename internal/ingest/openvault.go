@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,17 +75,9 @@ func OpenStore(ctx context.Context, cfg *config.Config, follow bool, log *slog.L
 	c := etcdstore.Config{Endpoints: strings.Split(e.Endpoints, ","), Prefix: e.Prefix, Username: e.Username,
 		Member: safetext.LineN(memberName(e.Member), 80), Follow: follow, Log: log}
 	if !e.Plain {
-		roots, err := rootsWith(e.CAFile)
-		if err != nil {
-			return nil, &Error{Class: BadConfig, Msg: cfg.Where("vault.etcd_ca_file"), Err: err}
-		}
-		c.TLS = tlsConfig("", roots)
-		if e.CertFile != "" {
-			pair, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile)
-			if err != nil {
-				return nil, &Error{Class: BadConfig, Msg: "vault.etcd_cert_file and etcd_key_file", Err: err}
-			}
-			c.TLS.Certificates = []tls.Certificate{pair}
+		var err error
+		if c.TLS, err = etcdTLS(cfg); err != nil {
+			return nil, err
 		}
 	}
 	if e.PasswordFile != "" {
@@ -96,10 +89,61 @@ func OpenStore(ctx context.Context, cfg *config.Config, follow bool, log *slog.L
 	}
 	store, err := etcdstore.Open(ctx, c)
 	if err != nil {
-		return nil, &Error{Class: NoVault, Msg: fmt.Sprintf("opening vault %q", cfg.Vault.URL), Err: err,
-			Hint: "do the members that vault.url names run, and can this machine reach them? `etcdctl endpoint health`; certificates: vault.etcd_ca_file"}
+		return nil, &Error{Class: NoVault, Msg: fmt.Sprintf("opening vault %q", cfg.Vault.URL), Err: err, Hint: etcdHint(err)}
 	}
 	return store, nil
+}
+
+// etcdTLS is how this service and the members of etcd show each other who
+// they are. Its own certificate is read for each connection, so that a renewed
+// one counts without a restart.
+func etcdTLS(cfg *config.Config) (*tls.Config, error) {
+	e := cfg.Vault.Etcd
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if e.CAFile != "" { // and nobody else, of whom some sign for any name
+		pem, err := os.ReadFile(e.CAFile)
+		if err != nil {
+			return nil, &Error{Class: BadConfig, Msg: cfg.Where("vault.etcd_ca_file"), Err: err}
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &Error{Class: BadConfig, Msg: cfg.Where("vault.etcd_ca_file") + ": no PEM certificate is in it"}
+		}
+	}
+	if e.CertFile == "" {
+		return c, nil
+	}
+	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		cert, err := os.ReadFile(e.CertFile)
+		if err != nil {
+			return nil, err
+		}
+		key, err := config.ReadPrivateFile(e.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(key)
+		pair, err := tls.X509KeyPair(cert, key)
+		return &pair, err
+	}
+	if _, err := load(nil); err != nil {
+		return nil, &Error{Class: BadConfig, Msg: "vault.etcd_cert_file and etcd_key_file", Err: err}
+	}
+	c.GetClientCertificate = load
+	return c, nil
+}
+
+// etcdHint says what to do where a cluster does not let this process in.
+func etcdHint(err error) string {
+	switch {
+	case errors.Is(err, etcdstore.ErrCertificate):
+		return "does vault.etcd_ca_file hold the authority of the members, and is vault.etcd_cert_file one that they take, for clients and not expired? `openssl x509 -noout -dates -ext extendedKeyUsage -in FILE`"
+	case errors.Is(err, etcdstore.ErrCredentials):
+		return "vault.etcd_username and etcd_password_file, or the name in the certificate, must be a user of etcd: `etcdctl user list`, `etcdctl user passwd NAME`"
+	case errors.Is(err, etcdstore.ErrPermission):
+		return "the user's role must read and write the prefix: `etcdctl role grant-permission ROLE --prefix=true readwrite PREFIX/`, PREFIX as in vault.url"
+	}
+	return "do the members that vault.url names run, and can this machine reach them? `etcdctl endpoint health`; are they encrypted (vault.etcd_ca_file) or not (vault.etcd_plain)?"
 }
 
 // openingError says why a vault can't be opened.

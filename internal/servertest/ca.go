@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -82,6 +83,8 @@ type Leaf struct {
 	Expired bool
 	// Client makes one that a client may show as well.
 	Client bool
+	// CommonName is whom it names; "" = "Test server".
+	CommonName string
 }
 
 // ServerName is the host name, beside localhost and 127.0.0.1, that server
@@ -101,7 +104,7 @@ func (c *CA) Issue(tb testing.TB, l Leaf) (certPEM, keyPEM []byte) {
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "Test server"},
+		Subject:      pkix.Name{CommonName: cmp.Or(l.CommonName, "Test server")},
 		NotBefore:    c.cert.NotBefore,
 		NotAfter:     c.cert.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,

@@ -27,6 +27,7 @@ type EtcdConfig struct {
 	// Peer gives the address by which the other members reach one, given the
 	// address where it listens; nil: that itself. For faults between them.
 	Peer func(member int, addr string) string
+	Args []string // more of etcd's own
 }
 
 // Etcd is a running cluster.
@@ -169,7 +170,7 @@ func (c *Etcd) arguments(i int, listen, initial, state string) []string {
 	if c.cfg.Quota > 0 {
 		args = append(args, "--quota-backend-bytes", fmt.Sprint(c.cfg.Quota))
 	}
-	return args
+	return append(args, c.cfg.Args...)
 }
 
 func (c *Etcd) launch(i int) error {

@@ -174,6 +174,8 @@ func (s *Store) read(ctx context.Context, request func(context.Context) error) e
 			return err
 		case refused(err):
 			return refusal(err)
+		case badCertificate(err) && attempt > 1:
+			return unavailable(err) // waiting mends none
 		}
 		if perr := s.pause(ctx, attempt); perr != nil {
 			if errors.Is(perr, vault.ErrUnavailable) {

@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/status"
 
@@ -11,8 +12,22 @@ import (
 	"pec-ingest/internal/vault"
 )
 
+// Why a cluster does not let a process in. Nothing of it passes by itself.
+var (
+	// ErrCredentials: the user and password, or that there is none.
+	ErrCredentials = errors.New("etcd does not take the user name and password")
+	// ErrPermission: the user may not read and write the prefix.
+	ErrPermission = errors.New("etcd does not let this user read and write here")
+	// ErrCertificate: the member's certificate, or the one shown to it. Such an
+	// error is vault.ErrUnavailable, too: another member may have a good one.
+	ErrCertificate = errors.New("no encrypted connection to etcd")
+)
+
 // unavailable wraps what a request failed with when another may succeed.
 func unavailable(err error) error {
+	if badCertificate(err) {
+		return fmt.Errorf("%w: %w: %s", ErrCertificate, vault.ErrUnavailable, reason(err))
+	}
 	return fmt.Errorf("%w: %s", vault.ErrUnavailable, reason(err))
 }
 
@@ -29,7 +44,7 @@ func reason(err error) string {
 func refused(err error) bool {
 	for _, e := range []error{
 		rpctypes.ErrNoSpace, rpctypes.ErrCorrupt, rpctypes.ErrRequestTooLarge, rpctypes.ErrTooManyOps, rpctypes.ErrDuplicateKey,
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrRootRoleNotExist,
+		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound, rpctypes.ErrRootRoleNotExist,
 	} {
 		if errors.Is(rpctypes.Error(err), e) {
 			return true
@@ -38,11 +53,23 @@ func refused(err error) bool {
 	return false
 }
 
+// badCertificate tells whether a connection failed because one side does not
+// take the other's certificate. gRPC has nothing but a text for it, and not
+// even that where a server just hangs up.
+func badCertificate(err error) bool {
+	text := reason(err)
+	return strings.Contains(text, "authentication handshake failed:") || strings.Contains(text, "error reading server preface:")
+}
+
 // refusal says it so that a person can act.
 func refusal(err error) error {
 	switch err := rpctypes.Error(err); {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fmt.Errorf("%w: %s", vault.ErrNoSpace, reason(err))
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("%w: %s", ErrPermission, reason(err))
+	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrUserNotFound):
+		return fmt.Errorf("%w: %s", ErrCredentials, reason(err))
 	default:
 		return fmt.Errorf("etcd refuses: %s", reason(err))
 	}

@@ -93,7 +93,8 @@ type Store struct {
 var _ vault.Store = (*Store)(nil)
 
 // Open connects, and waits no longer than ctx until the cluster has answered.
-// Errors wrap vault.ErrUnavailable, or are etcd's (credentials).
+// Errors wrap vault.ErrUnavailable, ErrCredentials, ErrPermission or
+// ErrCertificate.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	if !strings.HasPrefix(c.Prefix, "/") || strings.HasSuffix(c.Prefix, "/") || len(c.Prefix) > maxPrefix {
 		return nil, fmt.Errorf("etcd prefix: want /NAME, at most %d bytes", maxPrefix)
@@ -105,13 +106,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: c.Endpoints,
 		TLS:       c.TLS,
-		Username:  c.Username,
-		Password:  c.Password.RevealString(),
 		Logger:    zap.NewNop(), // it would write to stderr in its own form
 		// etcd's servers take no pings more often than every five seconds.
 		DialKeepAliveTime:    6 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		DialTimeout:          callTimeout,
+		DialOptions:          dialOptions(c),
 		Context:              ctx,
 	})
 	if err != nil {
