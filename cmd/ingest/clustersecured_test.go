@@ -55,8 +55,8 @@ etcd_password_file = "DIR/password"
 	s.deliver(s.submission(rossi, 5, passwords[rossi]))
 	m := s.members(1)[0]
 	m.start()
-	s.within(time.Minute, "the submission is accepted", func() bool { return m.run("", "get", rossi).stdout == passwords[rossi]+"\n" })
-	s.within(time.Minute, "and answered", func() bool { return len(s.sink.received()) == 1 })
+	s.within(patience, "the submission is accepted", func() bool { return m.run("", "get", rossi).stdout == passwords[rossi]+"\n" })
+	s.within(patience, "and answered", func() bool { return len(s.sink.received()) == 1 })
 
 	refused := func(what, want, hint string) {
 		t.Helper()
@@ -92,7 +92,7 @@ etcd_password_file = "DIR/password"
 	if err := etcd.Await(0); err != nil {
 		t.Fatal(err)
 	}
-	s.within(time.Minute, "the service answers again", func() bool { return m.run("", "get", rossi).stdout == passwords[rossi]+"\n" })
+	s.within(patience, "the service answers again", func() bool { return m.run("", "get", rossi).stdout == passwords[rossi]+"\n" })
 	m.signal(syscall.SIGTERM)
 	if log := m.log.String(); strings.Contains(log, "viole") {
 		t.Errorf("the log shows the password:\n%s", log)

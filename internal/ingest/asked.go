@@ -23,6 +23,7 @@ const (
 	askUse      = "use"
 	askReport   = "report"
 	askApprove  = "approve"
+	askReject   = "reject"
 )
 
 // asked is a request on its way. Fields that a request does not have are zero.
@@ -31,18 +32,28 @@ type asked struct {
 	Actor string    `json:"actor"`
 	At    time.Time `json:"at"` // by the clock of the member
 
-	Set      *SetRequest      `json:"set,omitempty"`
-	SetInbox *SetInboxRequest `json:"set_inbox,omitempty"`
-	Approval *Approval        `json:"approval,omitempty"`
-	Mailbox  string           `json:"mailbox,omitempty"` // also the account of a token
-	Login    string           `json:"login,omitempty"`
-	Version  int              `json:"version,omitempty"`
-	Warn     bool             `json:"warn,omitempty"`
-	DryRun   bool             `json:"dry_run,omitempty"`
-	Person   bool             `json:"person,omitempty"` // asked by one, not by a timer
+	Set       *SetRequest      `json:"set,omitempty"`
+	SetInbox  *SetInboxRequest `json:"set_inbox,omitempty"`
+	Approval  *Approval        `json:"approval,omitempty"`
+	Rejection *rejection       `json:"rejection,omitempty"`
+	Mailbox   string           `json:"mailbox,omitempty"` // also the account of a token
+	Login     string           `json:"login,omitempty"`
+	Version   int              `json:"version,omitempty"`
+	Warn      bool             `json:"warn,omitempty"`
+	DryRun    bool             `json:"dry_run,omitempty"`
+	Person    bool             `json:"person,omitempty"` // asked by one, not by a timer
+	// ObservedTo is the age key to which the answer seals what a pass saw.
+	ObservedTo string `json:"observed_to,omitempty"`
 
 	Sealed []byte      `json:"sealed,omitempty"` // the password, under Label
 	Label  vault.Label `json:"label,omitzero"`
+}
+
+// rejection is what ReviewReject is asked.
+type rejection struct {
+	N      int    `json:"n"`
+	Reason string `json:"reason"`
+	Tell   bool   `json:"tell"`
 }
 
 // told is the answer.
@@ -126,7 +137,11 @@ func (s *Service) carryOut(ctx context.Context, r asked) (out any, err error) {
 	now := time.Now()
 	switch {
 	case r.Name == askOnce:
-		return s.Once(ctx, RunOptions{Warn: r.Warn, PassOptions: PassOptions{DryRun: r.DryRun, Asked: r.Person}})
+		o := RunOptions{Warn: r.Warn, PassOptions: PassOptions{DryRun: r.DryRun, Asked: r.Person}}
+		if r.ObservedTo != "" {
+			return s.observedOnce(ctx, o, r.ObservedTo)
+		}
+		return s.Once(ctx, o)
 	case r.Name == askSet && r.Set != nil:
 		r.Set.Actor, r.Set.Secret = r.Actor, password
 		return s.Set(ctx, *r.Set, now)
@@ -142,6 +157,8 @@ func (s *Service) carryOut(ctx context.Context, r asked) (out any, err error) {
 	case r.Name == askApprove && r.Approval != nil:
 		r.Approval.Actor, r.Approval.Typed = r.Actor, password
 		return s.ReviewApprove(ctx, *r.Approval, now)
+	case r.Name == askReject && r.Rejection != nil:
+		return nil, s.ReviewReject(ctx, r.Actor, r.Rejection.N, r.Rejection.Reason, r.Rejection.Tell, now)
 	}
 	return nil, &Error{Msg: "the service that leads does not understand this request", Hint: "are all services of one version?"}
 }

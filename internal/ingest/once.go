@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"pec-ingest/internal/secret"
 )
 
 // RunOptions say how one run over everything that is due is made.
@@ -23,7 +21,7 @@ func (s *Service) Once(ctx context.Context, o RunOptions) (Summary, error) {
 		return Summary{}, err
 	}
 	if !here {
-		return ask[Summary](ctx, s, asked{Name: askOnce, Warn: o.Warn, DryRun: o.DryRun, Person: o.Asked}, secret.Secret{})
+		return s.askOnceOf(ctx, o)
 	}
 	defer end()
 	if o.DryRun {

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -231,7 +232,20 @@ func (s *Service) approved(sub vault.Submission, n int) (secret.Secret, error) {
 
 // ReviewReject puts an item aside; its letter and candidates are destroyed.
 // With tell the client is told the reason.
+//
+// It needs no login, but goes to the service that leads, who may just be
+// trying what another person approved; where nobody leads nobody tries.
 func (s *Service) ReviewReject(ctx context.Context, actor string, n int, reason string, tell bool, now time.Time) error {
+	duty, end, here, err := s.duty(ctx)
+	if err != nil {
+		return err
+	}
+	if here {
+		defer end()
+		ctx = duty
+	} else if _, err := ask[struct{}](ctx, s, asked{Name: askReject, Actor: actor, Rejection: &rejection{n, reason, tell}}, secret.Secret{}); !errors.Is(err, vault.ErrNotLeading) {
+		return err
+	}
 	defer s.deciding.lock(n)()
 	reason = safetext.Line(reason)
 	d := decision{actor: actor, what: strings.TrimSuffix("rejected: "+reason, ": "), outcome: OutcomeRejected, reason: reason}

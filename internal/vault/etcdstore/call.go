@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,11 +26,16 @@ const (
 	answerFor   = 10 * time.Minute // how long a call that was taken may last
 )
 
-// What stands under answer/: who took the call, then what came of it.
+// What stands under answer/: who took the call, then what came of it, or in
+// how many parts that lies below.
 const (
 	takenMark  = "taken "
 	answerMark = "answer "
+	partsMark  = "parts "
 )
+
+// answerPart is how much of an answer one request carries.
+const answerPart = 1 << 20
 
 // Ask has the leader handle a request, and returns its answer. Requests and
 // answers pass through the cluster as they are: what is secret must be sealed.
@@ -68,8 +75,8 @@ func (s *Store) Ask(ctx context.Context, request []byte) ([]byte, error) {
 				switch {
 				case ev.Type == clientv3.EventTypeDelete:
 					return nil, vault.ErrOutcomeUnknown // the leader's lease ended
-				case bytes.HasPrefix(ev.Kv.Value, []byte(answerMark)):
-					return ev.Kv.Value[len(answerMark):], nil
+				case isAnswer(ev.Kv.Value):
+					return s.whole(ctx, answer, ev.Kv.Value)
 				default:
 					wasTaken = true
 					limit.Reset(answerFor)
@@ -101,8 +108,8 @@ func (s *Store) readAnswer(ctx context.Context, answer, call string) (value []by
 		if err != nil {
 			return nil, err
 		}
-		if bytes.HasPrefix(value, []byte(answerMark)) {
-			return value[len(answerMark):], nil
+		if isAnswer(value) {
+			return s.whole(ctx, answer, value)
 		}
 		if err := s.pause(ctx, 8); err != nil {
 			return nil, err
@@ -113,6 +120,39 @@ func (s *Store) readAnswer(ctx context.Context, answer, call string) (value []by
 	}
 	return nil, vault.ErrOutcomeUnknown
 }
+
+func isAnswer(value []byte) bool {
+	return bytes.HasPrefix(value, []byte(answerMark)) || bytes.HasPrefix(value, []byte(partsMark))
+}
+
+// whole gives the answer that value is, or tells the parts of.
+func (s *Store) whole(ctx context.Context, answer string, value []byte) ([]byte, error) {
+	if b, ok := bytes.CutPrefix(value, []byte(answerMark)); ok {
+		return b, nil
+	}
+	want, err := strconv.Atoi(string(value[len(partsMark):]))
+	if err != nil {
+		return nil, vault.ErrOutcomeUnknown
+	}
+	var b []byte
+	for i := range want {
+		var part []byte
+		err := s.read(ctx, func(ctx context.Context) error {
+			resp, err := s.client.Get(ctx, partOf(answer, i))
+			if err == nil && len(resp.Kvs) > 0 {
+				part = resp.Kvs[0].Value
+			}
+			return err
+		})
+		if err != nil || part == nil { // its time is over
+			return nil, vault.ErrOutcomeUnknown
+		}
+		b = append(b, part...)
+	}
+	return b, nil
+}
+
+func partOf(answer string, i int) string { return fmt.Sprintf("%s/%06d", answer, i) }
 
 // withdraw takes a call back; false when it was taken already, or nobody says.
 func (s *Store) withdraw(call string) bool {
@@ -184,8 +224,22 @@ func (t *Term) take(ctx context.Context, call string, rev int64, request []byte,
 	if err != nil {
 		return
 	}
-	_ = s.read(ctx, func(ctx context.Context) error { // put again: it stays the same
-		_, err := s.client.Put(ctx, answer, answerMark+string(result), clientv3.WithLease(lease))
-		return err
-	})
+	put := func(key, value string) error {
+		return s.read(ctx, func(ctx context.Context) error { // put again: it stays the same
+			_, err := s.client.Put(ctx, key, value, clientv3.WithLease(lease))
+			return err
+		})
+	}
+	if len(result) <= answerPart {
+		_ = put(answer, answerMark+string(result))
+		return
+	}
+	n := 0
+	for part := range slices.Chunk(result, answerPart) {
+		if put(partOf(answer, n), string(part)) != nil {
+			return
+		}
+		n++
+	}
+	_ = put(answer, partsMark+strconv.Itoa(n))
 }

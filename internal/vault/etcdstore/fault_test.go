@@ -1,6 +1,7 @@
 package etcdstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -476,6 +477,7 @@ func TestCalls(t *testing.T) {
 	term, err := a.Campaign(ctx)
 	must(t, err)
 	var handled atomic.Int64
+	much := bytes.Repeat([]byte("0123456789"), 300_000) // more than etcd takes at once
 	serving := make(chan struct{})
 	go func() {
 		defer close(serving)
@@ -488,6 +490,9 @@ func TestCalls(t *testing.T) {
 			}
 			if !a.Bound(ctx) {
 				t.Error("a request is handled outside of the term")
+			}
+			if string(request) == "much" {
+				return much
 			}
 			return append([]byte("answer to "), request...)
 		})
@@ -502,12 +507,15 @@ func TestCalls(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if got, err := b.Ask(ctx, []byte("much")); err != nil || !bytes.Equal(got, much) {
+		t.Errorf("a long answer: got %d bytes, %v, want %d", len(got), err, len(much))
+	}
 	if _, err := b.Ask(ctx, []byte("die")); !errors.Is(err, vault.ErrOutcomeUnknown) {
 		t.Errorf("the leader dies over it: got %v, want ErrOutcomeUnknown", err)
 	}
 	<-serving
-	if n := handled.Load(); n != 21 {
-		t.Errorf("%d requests were handled, want 21", n)
+	if n := handled.Load(); n != 22 {
+		t.Errorf("%d requests were handled, want 22", n)
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
