@@ -38,6 +38,8 @@ func TestClusterLeadersKilled(t *testing.T) {
 		}
 	}
 	c.complete(f.list)
+	c.decide(f.leader(f.list...), f.count/2)
+	c.complete(f.list)
 	t.Logf("all is taken in after %v", time.Since(begun).Round(time.Second))
 
 	// The same while it warns: each kill lets another one begin anew.
