@@ -102,13 +102,12 @@ func (p *pass) login(ctx context.Context, t probe.Target, sub vault.Submission, 
 // is false when the mailbox has seen its refusals for today.
 func (p *pass) commitIntent(ctx context.Context, sub *vault.Submission, i int) (allowed bool, err error) {
 	killPoint("before-intent")
-	day := p.today(p.now).Format(time.DateOnly)
 	err = p.vault.Update(ctx, func(tx *vault.Tx) error {
 		at, _, err := tx.Attempts(sub.Mailbox)
 		if err != nil {
 			return err
 		}
-		if allowed = at.Day != day || at.Refusals < MaxRefusals; !allowed {
+		if allowed = countsOf(at, sub.Mailbox, p.today(p.now)).Refusals < MaxRefusals; !allowed {
 			return nil
 		}
 		s, ok, err := tx.Submission(sub.ID)

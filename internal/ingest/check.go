@@ -221,7 +221,7 @@ func (s *Service) intendCheck(ctx context.Context, c stored, now time.Time) (ok 
 		if err != nil {
 			return err
 		}
-		if at.Day == s.today(now).Format(time.DateOnly) && at.Refusals >= MaxRefusals {
+		if countsOf(at, cred.Mailbox, s.today(now)).Refusals >= MaxRefusals {
 			return nil
 		}
 		tries := 0
@@ -420,14 +420,11 @@ func fallBack(tx *vault.Tx, cred *vault.Credential) error {
 }
 
 func countRefusal(tx *vault.Tx, mailbox string, today time.Time) error {
-	day := today.Format(time.DateOnly)
 	at, _, err := tx.Attempts(mailbox)
 	if err != nil {
 		return err
 	}
-	if at.Day != day {
-		at = vault.Attempts{Mailbox: mailbox, Day: day}
-	}
+	at = countsOf(at, mailbox, today)
 	at.Refusals++
 	return tx.PutAttempts(at)
 }

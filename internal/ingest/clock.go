@@ -23,6 +23,17 @@ func pausing(next, now time.Time, longest time.Duration) bool {
 	return next.After(now) && next.Sub(now) <= longest+setBack
 }
 
+// countsOf is what a mailbox has seen today. What was counted under tomorrow's
+// date is today's: another member of a cluster, whose clock runs ahead, wrote
+// it, and members that take turns must not begin to count anew each time.
+func countsOf(at vault.Attempts, mailbox string, today time.Time) vault.Attempts {
+	day := today.Format(time.DateOnly)
+	if at.Day == day || at.Day == today.AddDate(0, 0, 1).Format(time.DateOnly) {
+		return at
+	}
+	return vault.Attempts{Mailbox: mailbox, Day: day}
+}
+
 // clockLeap is how far the clock must leap while nothing happens for a session
 // to be opened anew: that checks the certificate's dates under the new time.
 const clockLeap = time.Hour

@@ -134,14 +134,11 @@ func answers(o vault.Outgoing, letter string) bool {
 const maxReplies = 3
 
 func (s *Service) countReply(tx *vault.Tx, mailbox string) (allowed bool, err error) {
-	day := s.today(time.Now()).Format(time.DateOnly)
 	at, _, err := tx.Attempts(mailbox)
 	if err != nil {
 		return false, err
 	}
-	if at.Day != day {
-		at = vault.Attempts{Mailbox: mailbox, Day: day}
-	}
+	at = countsOf(at, mailbox, s.today(time.Now()))
 	if at.Replies >= maxReplies {
 		s.log.Warn("not answered: three answers today are enough", "event", "outbox.limited", "mailbox", mailbox)
 		return false, nil

@@ -152,9 +152,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, signer, login s
 	var refusals int
 	err = s.vault.View(ctx, func(tx *vault.Tx) error {
 		at, _, err := tx.Attempts(mailbox)
-		if at.Day == s.today(now).Format(time.DateOnly) {
-			refusals = at.Refusals
-		}
+		refusals = countsOf(at, mailbox, s.today(now)).Refusals
 		return err
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/vault"
+	"pec-ingest/internal/vault/etcdstore"
 )
 
 // StatusRow is one credential in `status --json`; null stands for unknown.
@@ -229,11 +230,12 @@ type HistoryRow struct {
 	HasSecret   bool       `json:"has_secret"`
 }
 
-// History lists the versions of a mailbox, oldest first, without secrets.
+// History lists the versions of a mailbox, oldest first, without secrets. On a
+// cluster it may be as old as etcdstore.Glance allows.
 func (s *Service) History(ctx context.Context, mailbox string) ([]HistoryRow, error) {
 	mailbox = strings.ToLower(mailbox)
 	rows := []HistoryRow{}
-	err := s.vault.View(ctx, func(tx *vault.Tx) error {
+	err := s.vault.View(etcdstore.Glance(ctx), func(tx *vault.Tx) error {
 		rows = rows[:0]
 		if _, ok, err := tx.Client(mailbox); err != nil {
 			return err

@@ -50,7 +50,7 @@ type write []byte
 // of this process, tells whether it has.
 func (s *Store) commit(ctx context.Context, base generation, writes map[string]write) (done bool, err error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	id := rand.Text() + " " + now.Format(time.RFC3339)
+	id := rand.Text()
 	value, err := json.Marshal(generation{At: now, By: s.member})
 	if err != nil {
 		return true, err

@@ -130,8 +130,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 			_ = client.Close()
 			return nil, err
 		}
-		s.sweep(ctx)
 		s.ended.Go(s.follow)
+		s.ended.Go(s.sweepEvery)
 	} else if _, err := s.latest(ctx); err != nil {
 		s.cancel()
 		_ = client.Close()
@@ -252,9 +252,12 @@ func (s *Store) fresh(ctx context.Context) (snapshot, error) {
 	if err := s.alive(ctx); err != nil {
 		return nil, err
 	}
-	newest, err := s.latest(ctx)
-	if err != nil {
-		return nil, err
+	newest, ok := s.known(ctx)
+	if !ok {
+		var err error
+		if newest, err = s.latest(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if s.mirror == nil {
 		return &direct{store: s, rev: newest.rev, gen: newest}, nil
