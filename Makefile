@@ -55,7 +55,7 @@ cluster: build ## three members of etcd and two services on loopback, to try by 
 	$(GO) run ./internal/demo/cluster bin/ingest
 
 test-cluster: deps ## the cluster's long tests: faults for minutes, a full inbox with leaders killed
-	PEC_INGEST_REAL=1 PEC_INGEST_LONG=1 $(GO) test -timeout 60m -v -run 'Cluster|Faults|Term|NoSpace' ./internal/vault/etcdstore ./cmd/ingest
+	PEC_INGEST_REAL=1 PEC_INGEST_LONG=1 $(GO) test -timeout 90m -v -run 'Cluster|Faults|Term|NoSpace|Certificates|Users' ./internal/vault/etcdstore ./cmd/ingest
 
 bench-cluster: deps ## the same work on a file and on three members of etcd
 	PEC_INGEST_REAL=1 PEC_INGEST_BENCH=1 $(GO) test -timeout 30m -v -run TestClusterFigures ./cmd/ingest

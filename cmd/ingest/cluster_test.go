@@ -230,9 +230,7 @@ func TestCluster(t *testing.T) {
 	if r := other.run("", "review", "reject", n); r.code != exitNeedsPerson || !strings.Contains(r.stderr, "already decided") {
 		t.Errorf("rejecting what is decided: %s", r)
 	}
-	if !strings.Contains(first.log.String(), "request=reject") {
-		t.Error("a rejection did not go to the leader")
-	}
+	s.within(patience, "the leader's log tells of the rejection", func() bool { return strings.Contains(first.log.String(), "request=reject") })
 
 	// A trial asked of it shows what the leader's pass saw, if that was faster
 	// than the leader itself.

@@ -178,9 +178,9 @@ func (c *crowd) check(mayRepeat int) {
 		p.Secret.Wipe()
 	}
 	c.checkMails(ctx, s, mayRepeat)
-	c.checkLogins(mayRepeat)
 	c.wantFolders(c.stay, c.filed)
 	c.ok("audit", "--verify")
+	c.checkLogins(mayRepeat)
 }
 
 // checkMails: each client gets one message, the answer or the warning.
@@ -237,8 +237,9 @@ func (c *crowd) checkMails(ctx context.Context, s *ingest.Service, mayRepeat int
 func (c *crowd) checkLogins(mayRepeat int) {
 	c.t.Helper()
 	repeated := 0
+	logins := c.clients.LoginsOf(c.names)
 	for _, name := range c.names {
-		l := c.clients.Logins(name)
+		l := logins[name]
 		_, good := c.want[name]
 		if c.asked[name] {
 			if l.OK+l.Refused != 3 {

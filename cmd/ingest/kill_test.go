@@ -139,6 +139,9 @@ type killStudio struct {
 	base    []byte // the vault when the story begins
 	sent    string // Message-ID of a reply that was sent before it begins
 	log     string // Dovecot's
+
+	// afterKill, if set, is called when a pass was killed, before the next.
+	afterKill func()
 }
 
 func inboxName(i int) string { return fmt.Sprintf("inbox-%d", i) }
@@ -200,6 +203,9 @@ func (s *killStudio) play(i int, env string) ending {
 	switch {
 	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
 		killed = true
+		if s.afterKill != nil {
+			s.afterKill()
+		}
 		s.exits(exitOK, "once", "--warn")
 	case err != nil:
 		s.t.Fatalf("%s: %v\n%s", env, err, out)

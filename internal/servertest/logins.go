@@ -21,6 +21,32 @@ type LoginCount struct{ OK, Refused int }
 // disabled user: once it has disconnected).
 func (d *Dovecot) Logins(user string) LoginCount {
 	d.tb.Helper()
+	return countLogins(d.wholeLog(), user)
+}
+
+// LoginsOf is Logins of many users, in one look.
+func (d *Dovecot) LoginsOf(users []string) map[string]LoginCount {
+	d.tb.Helper()
+	log := d.wholeLog()
+	by := map[string][]string{} // the lines that name a user
+	for line := range strings.SplitSeq(log, "\n") {
+		for _, before := range []string{"user=<", "passwd-file("} {
+			if _, rest, found := strings.Cut(line, before); found {
+				name := rest[:max(strings.IndexAny(rest, ">,"), 0)]
+				by[name] = append(by[name], line)
+			}
+		}
+	}
+	counts := map[string]LoginCount{}
+	for _, u := range users {
+		counts[u] = countLogins(strings.Join(by[u], "\n"), u)
+	}
+	return counts
+}
+
+// wholeLog is the log with all that any client was told before the call.
+func (d *Dovecot) wholeLog() string {
+	d.tb.Helper()
 	marks := d.mark()
 	deadline := time.Now().Add(patience)
 	for {
@@ -34,7 +60,7 @@ func (d *Dovecot) Logins(user string) LoginCount {
 		// that they had to say before is there.
 		if strings.Count(text, "passwd-file("+marker+",") >= marks &&
 			strings.Count(text, "user=<"+marker+">") >= marks {
-			return countLogins(text, user)
+			return text
 		}
 		if time.Now().After(deadline) {
 			d.tb.Fatalf("the server's log does not show a refused login after %v:\n%s", patience, tail(d.logPath(), 10))
