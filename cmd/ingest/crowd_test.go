@@ -113,21 +113,18 @@ func (c *crowd) complete(list []*member) {
 // two leaders, one after the other, died between a login and its record.
 func (c *crowd) decide(by *member, mayAsk int) {
 	c.t.Helper()
-	var rows []struct {
-		N               int
-		Mailbox, Reason string
-	}
-	decode(c.t, c.ok("review", "list", "--json"), &rows)
+	rows := c.rows("review", "list", "--json")
 	for _, r := range rows {
-		if r.Reason != ingest.ReviewCrashed {
-			c.t.Errorf("%s waits for a person: %s", r.Mailbox, r.Reason)
+		n, mailbox := fmt.Sprint(r["n"]), r["mailbox"].(string)
+		if r["reason"] != ingest.ReviewCrashed {
+			c.t.Errorf("%s waits for a person: %v", mailbox, r["reason"])
 		}
-		c.asked[r.Mailbox] = true
-		if res := by.run("", "review", "approve", fmt.Sprint(r.N)); (res.code == exitOK) != (c.want[r.Mailbox] != "") {
-			c.t.Errorf("approving %d of %s: %s", r.N, r.Mailbox, res)
+		c.asked[mailbox] = true
+		if res := by.run("", "review", "approve", n); (res.code == exitOK) != (c.want[mailbox] != "") {
+			c.t.Errorf("approving %s of %s: %s", n, mailbox, res)
 		}
-		if c.want[r.Mailbox] == "" { // the provider said no
-			by.run("", "review", "reject", fmt.Sprint(r.N), "--tell", "--reason", "rifiutata")
+		if c.want[mailbox] == "" { // the provider said no
+			by.run("", "review", "reject", n, "--tell", "--reason", "rifiutata")
 		}
 	}
 	if len(rows) > mayAsk {
