@@ -484,6 +484,7 @@ var lifeStories = [][]lifeStep{
 	{{"set", 0, 0}, {"owner changes", 0, 0}, {"month", 0, 1}, {"down", 0, 0}, {"set again", 0, 0}, {"up", 0, 0}, {"month", 0, 1}},
 	{{"set", 0, 0}, {"owner changes", 0, 0}, {"month", 0, 1}, {"down", 0, 0}, {"set", 0, 0}, {"set again", 0, 0}, {"up", 0, 0}, {"month", 0, 1}},
 	{{"letter", 0, 4}, {"down", 0, 4}, {"owner changes", 0, 5}, {"set", 0, 9}, {"set again", 0, 5}, {"up", 0, 3}, {"wait", 0, 1}},
+	{{"set", 0, 6}, {"owner changes", 0, 1}, {"month", 0, 2}, {"down", 0, 0}, {"set again", 0, 6}, {"letter", 0, 0}, {"up", 0, 0}, {"month", 0, 1}},
 	// A program reports the proven one while a new one waits that is refused.
 	{{"set", 0, 7}, {"down", 0, 1}, {"two letters", 0, 7}, {"up", 0, 0}, {"report", 0, 3}},
 }

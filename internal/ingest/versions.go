@@ -80,7 +80,11 @@ func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submissi
 	before := cred.Current
 	cred.Last, cred.Current, cred.Refused = v.N, v.N, false
 	cred.GoodLogins, cred.GoodLoginDay = 0, ""
-	if v.State != VersionUnverified {
+	if v.State == VersionUnverified {
+		if err := giveUpAgain(tx, *cred, before); err != nil {
+			return v, err
+		}
+	} else {
 		if err := endVersion(tx, *cred, before, v.N, p.now); err != nil {
 			return v, err
 		}
@@ -106,6 +110,20 @@ func (p *pass) sealVersion(v *vault.Version, s vault.Submission, i int, password
 		return fmt.Errorf("sealing version %d: %w", v.N, err)
 	}
 	return nil
+}
+
+// giveUpAgain: a refused password was entered again, and before it could be
+// tried another one came: it is refused still.
+func giveUpAgain(tx *vault.Tx, cred vault.Credential, before int) error {
+	if before == 0 || before != cred.Proven {
+		return nil
+	}
+	v, ok, err := tx.Version(cred.Mailbox, cred.Login, before)
+	if err != nil || !ok || v.State != VersionUnverified {
+		return err
+	}
+	v.State = VersionRefused
+	return tx.PutVersion(v)
 }
 
 // confirmVersion: the client sent a password again that is version n already.
