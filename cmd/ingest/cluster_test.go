@@ -237,7 +237,7 @@ func TestCluster(t *testing.T) {
 	s.within(patience, "a trial shows a letter", func() bool {
 		s.imap.Deliver(studioPEC, "INBOX", []byte("From: a@b.example\r\nTo: "+studioPEC+"\r\nSubject: ciao\r\n\r\nciao\r\n"), time.Now())
 		r := other.run("", "once", "--dry-run")
-		return r.code == exitOK && strings.Contains(r.stderr, ": ordinary")
+		return r.code == exitOK && strings.Contains(r.stdout, ": ordinary")
 	})
 	s.deliver(s.submission(neri, 1, passwords[neri]))
 
