@@ -117,6 +117,26 @@ type lie struct {
 	make func() func(command string, resp []byte) []byte
 }
 
+// script tells a fresh lie; told says whether it came to that.
+func (l lie) script() (script faultproxy.Script, told func() bool) {
+	f := l.make()
+	var mu sync.Mutex
+	touched := false
+	script.Response = func(command string, resp []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		was := bytes.Clone(resp)
+		said := f(command, resp)
+		touched = touched || !bytes.Equal(was, said)
+		return said
+	}
+	return script, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return touched
+	}
+}
+
 // onFetch changes the responses that carry a message or its header.
 func onFetch(change func(n int, resp []byte) []byte) func() func(string, []byte) []byte {
 	return func() func(string, []byte) []byte {
@@ -324,18 +344,9 @@ func TestChaosLies(t *testing.T) {
 	chosen := some(slices.Concat(lies, offers), 14)
 	s := newServerStory(t, len(chosen))
 	for _, l := range chosen {
-		f := l.make()
-		var mu sync.Mutex
-		touched := false
-		s.play(l.name, faultproxy.Script{Response: func(command string, resp []byte) []byte {
-			mu.Lock()
-			defer mu.Unlock()
-			was := bytes.Clone(resp)
-			said := f(command, resp)
-			touched = touched || !bytes.Equal(was, said)
-			return said
-		}})
-		if !touched {
+		script, told := l.script()
+		s.play(l.name, script)
+		if !told() {
 			t.Errorf("%s: the lie was never told", l.name)
 		}
 	}
@@ -358,17 +369,8 @@ func TestChaosOffers(t *testing.T) {
 	for _, l := range chosen {
 		s.n++
 		s.prepare(s.n)
-		f := l.make()
-		var mu sync.Mutex
-		told := false
-		s.front.Set(faultproxy.Script{Response: func(command string, resp []byte) []byte {
-			mu.Lock()
-			defer mu.Unlock()
-			was := bytes.Clone(resp)
-			said := f(command, resp)
-			told = told || !bytes.Equal(was, said)
-			return said
-		}})
+		script, told := l.script()
+		s.front.Set(script)
 		inbox := func(port string) string { return fmt.Sprintf("host = %q\nport = %s\n", host, port) }
 		s.edit(inbox(port), inbox(front))
 		cmd := exec.CommandContext(t.Context(), program, "--config", s.configPath(), "once")
@@ -382,7 +384,7 @@ func TestChaosOffers(t *testing.T) {
 		if bytes.Contains(out.Bytes(), []byte("goroutine ")) {
 			t.Errorf("%s: a panic (%v)\n%s", l.name, err, out.String())
 		}
-		if !told {
+		if !told() {
 			t.Errorf("%s: the offer was never made", l.name)
 		}
 		if most > maxResident || most == 0 {
