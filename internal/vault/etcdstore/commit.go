@@ -109,7 +109,8 @@ func (s *Store) lostRace(ctx context.Context, resp *clientv3.TxnResponse, id str
 	}
 	if own := resp.Responses[1].GetResponseRange().Kvs; len(own) > 0 && string(own[0].Value) == id {
 		s.log.Info("a commit whose answer was lost was made", "event", "cluster.commit_found")
-		return true, s.caughtUp(ctx, now.modRev)
+		_ = s.caughtUp(ctx, now.modRev) // it was made, whether or not this process hears of it in time
+		return true, nil
 	}
 	if fenced {
 		kvs := resp.Responses[2].GetResponseRange().Kvs

@@ -1,6 +1,25 @@
 package etcdstore
 
-import "context"
+import (
+	"context"
+	"log/slog"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// FoundAgain is how a commit ends whose answer was lost, and which the next
+// request found made, in a process that no news of it reach.
+func FoundAgain(ctx context.Context) (done bool, err error) {
+	s := &Store{mirror: newMirror(), log: slog.New(slog.DiscardHandler)}
+	get := func(value string) *etcdserverpb.ResponseOp {
+		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseRange{ResponseRange: &etcdserverpb.RangeResponse{
+			Kvs: []*mvccpb.KeyValue{{Value: []byte(value), ModRevision: 5}}}}}
+	}
+	resp := &clientv3.TxnResponse{Responses: []*etcdserverpb.ResponseOp{get("{}"), get("id")}}
+	return s.lostRace(ctx, resp, "id", fence{}, false)
+}
 
 // NewKnown gives what puts a question to the cluster that ask stands for, and
 // what tells whether its answer is young enough for ctx.

@@ -80,23 +80,30 @@ func (g *gate) now() (mode, chan struct{}) {
 	return g.mode, g.moved
 }
 
-func (g *gate) keep(c net.Conn, on bool) {
+// keep notes a connection, for as long as it is served; false where none is
+// taken.
+func (g *gate) keep(c net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if on {
-		g.conns[c] = true
-	} else {
-		delete(g.conns, c)
+	if g.mode == cut {
+		return false
 	}
+	g.conns[c] = true
+	return true
+}
+
+func (g *gate) forget(c net.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, c)
 }
 
 func (g *gate) serve(client net.Conn) {
 	defer client.Close()
-	if m, _ := g.now(); m == cut {
+	if !g.keep(client) {
 		return
 	}
-	g.keep(client, true)
-	defer g.keep(client, false)
+	defer g.forget(client)
 	server, err := net.Dial("tcp", g.target)
 	if err != nil {
 		return
@@ -112,8 +119,10 @@ func (g *gate) serve(client net.Conn) {
 			return
 		}
 	}
-	g.keep(server, true)
-	defer g.keep(server, false)
+	if !g.keep(server) {
+		return
+	}
+	defer g.forget(server)
 	var both sync.WaitGroup
 	both.Go(func() { g.pass(server, client, false) })
 	both.Go(func() { g.pass(client, server, true) })

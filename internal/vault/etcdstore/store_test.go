@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/vault"
@@ -20,7 +19,7 @@ func prefix() string { return fmt.Sprintf("/test-%d", prefixes.Add(1)) }
 
 func open(t testing.TB, c etcdstore.Config) *etcdstore.Store {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, err := etcdstore.Open(ctx, c)
 	if err != nil {
