@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"testing"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -26,7 +25,7 @@ func (c *Etcd) EnableUsers(tb testing.TB, users ...EtcdUser) {
 		tb.Fatal(err)
 	}
 	defer admin.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	do := func(_ any, err error) {
 		tb.Helper()

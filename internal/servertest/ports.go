@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -13,16 +14,18 @@ import (
 // the kernel gives to connections and to listeners on port 0: between the
 // choice and the server's start, and while a server is stopped and started
 // again, thousands of such connections may be made, and one of them would
-// have the port. Within a process no port is given twice; processes begin at
-// places of their own.
+// have the port. No port is given twice: each is marked as taken, for this
+// process and for others, by a name in the abstract namespace of unix sockets,
+// which goes with the process. Processes begin at places of their own.
 const (
 	lowestPort = 12_000
 	portSpan   = 20_000 // below 32768, where Linux begins to give them out
 )
 
 var ports struct {
-	mu   sync.Mutex
-	next int // 0: none was given yet
+	mu    sync.Mutex
+	next  int         // 0: none was given yet
+	marks []io.Closer // held as long as the process lives
 }
 
 // FreePort is a port of 127.0.0.1 that nobody listens on, and that nobody but
@@ -42,10 +45,16 @@ func FreePort(tb testing.TB) int {
 		if kernelGives(port) {
 			break
 		}
+		mark, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: fmt.Sprintf("@pec-ingest-port-%d", port), Net: "unixgram"})
+		if err != nil {
+			continue
+		}
 		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			_ = l.Close()
+			ports.marks = append(ports.marks, mark)
 			return port
 		}
+		_ = mark.Close()
 	}
 	// A machine that is set up otherwise: any port at all.
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -179,10 +179,10 @@ func (p *Postfix) Await(address string, n int) []Stored {
 // Drain waits until nothing is in the queue: what was taken is delivered.
 func (p *Postfix) Drain() {
 	p.tb.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(patience)
 	for p.queued() {
 		if time.Now().After(deadline) {
-			p.tb.Fatalf("postfix has not delivered everything after a minute\n%s", tail(p.logPath(), 20))
+			p.tb.Fatalf("postfix has not delivered everything after %v\n%s", patience, tail(p.logPath(), 20))
 		}
 		time.Sleep(20 * time.Millisecond) // delivery is another process's work
 	}

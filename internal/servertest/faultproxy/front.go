@@ -41,10 +41,11 @@ type Front struct {
 	outgoing *tls.Config
 	wg       sync.WaitGroup
 
-	mu     sync.Mutex
-	script Script
-	conns  []net.Conn
-	said   int64
+	mu      sync.Mutex
+	script  Script
+	conns   []net.Conn
+	said    int64
+	stopped bool
 }
 
 // ListenFront starts a front on 127.0.0.1 that ends with the test. It shows
@@ -91,6 +92,7 @@ func (f *Front) Said() int64 {
 func (f *Front) Stop() {
 	_ = f.l.Close()
 	f.mu.Lock()
+	f.stopped = true
 	for _, c := range f.conns {
 		_ = c.Close()
 	}
@@ -112,6 +114,10 @@ func (f *Front) serve(client net.Conn) {
 	}
 	defer server.Close()
 	f.mu.Lock()
+	if f.stopped { // while this one was made
+		f.mu.Unlock()
+		return
+	}
 	f.conns = append(f.conns, client, server)
 	f.mu.Unlock()
 	c := &frontConn{f: f, client: client}
