@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func studioServer(t testing.TB, o servertest.DovecotOptions) *servertest.Dovecot
 func config(d *servertest.Dovecot) inbox.Config {
 	return inbox.Config{
 		Addr: d.Addr(), TLS: d.ClientTLS(), Username: studio, Password: secret.FromString(password),
-		ProcessedFolder: "Password acquisite", Timeout: 10 * time.Second,
+		ProcessedFolder: "Password acquisite", Timeout: patience,
 	}
 }
 
@@ -246,11 +247,7 @@ func TestDial(t *testing.T) {
 	}})
 	wrongName := studioServer(t, servertest.DovecotOptions{CA: ca, Leaf: servertest.Leaf{Names: []string{"other.example"}}})
 	expired := studioServer(t, servertest.DovecotOptions{CA: ca, Leaf: servertest.Leaf{Expired: true}})
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
+	closed := net.JoinHostPort("127.0.0.1", strconv.Itoa(servertest.FreePort(t)))
 
 	for _, c := range []struct {
 		name string
@@ -272,7 +269,7 @@ func TestDial(t *testing.T) {
 		{"other name", func(c *inbox.Config) { c.Addr = wrongName.Addr() }, inbox.ErrTLS},
 		{"expired certificate", func(c *inbox.Config) { c.Addr = expired.Addr() }, inbox.ErrTLS},
 		{"no TLS", func(c *inbox.Config) { c.Addr = d.StartTLSAddr() }, inbox.ErrTLS},
-		{"nobody there", func(c *inbox.Config) { c.Addr = closed.Addr().String() }, inbox.ErrNetwork},
+		{"nobody there", func(c *inbox.Config) { c.Addr = closed }, inbox.ErrNetwork},
 		{"unknown auth", func(c *inbox.Config) { c.Auth = "magic" }, inbox.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {

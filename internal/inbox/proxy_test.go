@@ -90,7 +90,12 @@ func (p *proxy) forward(client *net.TCPConn, server net.Conn) {
 		}
 		n, err := server.Read(buf[:room])
 		if n > 0 {
-			p.passed.Add(int64(n))
+			// A client that has a whole answer speaks again: of what it says
+			// after the fault nothing may reach the server, where it would be
+			// done while the test goes on.
+			if p.passed.Add(int64(n)) == p.limit && (p.what == cut || p.what == reset) {
+				server.Close()
+			}
 			if _, werr := client.Write(buf[:n]); werr != nil {
 				return
 			}

@@ -134,6 +134,33 @@ func TestOtherSeparator(t *testing.T) {
 	}
 }
 
+// A session counts until it has ended.
+func TestAwaitGone(t *testing.T) {
+	d := servertest.StartDovecot(t, servertest.DovecotOptions{Users: []servertest.User{{Name: rossi, Password: "x"}}})
+	d.AwaitGone(rossi)
+	c, err := tls.Dial("tcp", d.Addr(), d.ClientTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
+	fmt.Fprintf(c, "a LOGIN %s x\r\n", rossi)
+	for r := bufio.NewReader(c); ; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "a ") {
+			break
+		}
+	}
+	if out := d.Doveadm("-f", "flow", "who", rossi); !bytes.Contains(out, []byte(rossi)) {
+		t.Errorf("with a session the server tells of %q", out)
+	}
+	c.Close()
+	d.AwaitGone(rossi)
+}
+
 func TestDelay(t *testing.T) {
 	d := servertest.StartDovecot(t, servertest.DovecotOptions{
 		Users: []servertest.User{{Name: rossi, Password: "x"}}, Delay: 2 * time.Second,

@@ -234,6 +234,27 @@ func (d *Dovecot) Kick(user string) {
 	}
 }
 
+// AwaitGone waits until a user has no session any more: the server carries out
+// what it was told last, also when nobody waits for the answer.
+func (d *Dovecot) AwaitGone(user string) {
+	d.tb.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		out, err := d.doveadmCommand("-f", "flow", "who", user).CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != notFound) {
+			d.tb.Fatalf("doveadm who %s: %v\n%s", user, err, out)
+		}
+		if !bytes.Contains(out, []byte(user)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.tb.Fatalf("%s has a session after %v:\n%s", user, patience, out)
+		}
+		time.Sleep(5 * time.Millisecond) // nobody tells of its end
+	}
+}
+
 // notFound is how doveadm says that there is no such thing.
 const notFound = 68
 
