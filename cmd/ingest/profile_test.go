@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,10 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/servertest"
 )
 
@@ -82,15 +85,21 @@ func (d *desk) command(stdin, name string, args ...string) string {
 }
 
 func (d *desk) try(stdin, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(d.t.Context(), name, args...)
-	cmd.Env = []string{"HOME=" + d.home, "PATH=" + os.Getenv("PATH"), "FETCHMAILHOME=" + d.home, "LC_ALL=C.UTF-8"}
-	cmd.Stdin = strings.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s%s", name, err, stdout.String(), stderr.String())
+	for {
+		cmd := exec.CommandContext(d.t.Context(), name, args...)
+		cmd.Env = []string{"HOME=" + d.home, "PATH=" + os.Getenv("PATH"), "FETCHMAILHOME=" + d.home, "LC_ALL=C.UTF-8"}
+		cmd.Stdin = strings.NewReader(stdin)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err := cmd.Run()
+		if errors.Is(err, syscall.ETXTBSY) {
+			continue // another test has just made a process, which still holds the script open
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w\n%s%s", name, err, stdout.String(), stderr.String())
+		}
+		return stdout.String(), nil
 	}
-	return stdout.String(), nil
 }
 
 // incoming puts a message into the client's own mailbox.
@@ -98,6 +107,11 @@ func (d *desk) incoming(word string) {
 	d.t.Helper()
 	d.clients.Deliver(rossi, "INBOX", []byte("From: a@x.example\r\nTo: "+rossi+"\r\nSubject: "+word+
 		"\r\nMessage-ID: <"+word+"@x.example>\r\nDate: Mon, 2 Nov 2026 10:00:00 +0100\r\n\r\n"+word+"\r\n"), time.Time{})
+}
+
+// newer is a letter that is newer than what was set just now.
+func (d *desk) newer() pectest.Envelope {
+	return d.submission(rossi, -time.Since(d.day).Hours()-0.05, passwords[rossi])
 }
 
 // wantMail looks for messages below a folder of the desk.
@@ -143,7 +157,7 @@ func TestProfileIsync(t *testing.T) {
 	if _, err := d.try("", mbsync, "-c", rc, rossi); err == nil {
 		t.Error("mbsync: went on with the old password")
 	}
-	d.deliver(d.submission(rossi, -0.05, passwords[rossi])) // newer than what was set just now
+	d.deliver(d.newer())
 	d.once(sum{Seen: 1, Accepted: 1})
 	d.command("", mbsync, "-c", rc, rossi)
 	d.wantMail("Mail", "prima", "seconda")
@@ -176,7 +190,7 @@ func TestProfileIsyncThroughTheService(t *testing.T) {
 	if _, err := d.try("", mbsync, "-c", rc, rossi); err == nil {
 		t.Error("mbsync: went on with the old password")
 	}
-	d.deliver(d.submission(rossi, -0.05, passwords[rossi]))
+	d.deliver(d.newer())
 	d.within(patience, "the password in the letter is the current one", func() bool { return d.status(rossi)["version"] == 2.0 })
 	d.command("", mbsync, "-c", rc, rossi)
 	d.wantMail("Mail", "prima", "seconda")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,9 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// patience is for a machine that is very busy with other things.
+const patience = 2 * time.Minute
+
 // The page's studio: more clients whose passwords the real pipeline took, a
 // Monday on which many expire, letters that wait, and a provider that answers
 // what a decision sends.
@@ -145,6 +149,11 @@ func TestPopulate(t *testing.T) {
 	if info, data, err := d.Service.ReviewFile(ctx, "test", waiting[0].N, 1); err != nil || info.Type != "image/png" || len(data) < 500 {
 		t.Errorf("the picture: got %v, %d bytes, %v", info, len(data), err)
 	}
+	sent, err := d.Service.Outbox(ctx, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(sent)
 	served := make(chan error, 1)
 	go func() { served <- d.Serve(ctx) }()
 	if _, err := d.Service.ReviewApprove(ctx, ingest.Approval{Actor: "test", N: waiting[0].N, Typed: secret.FromString("Pw93kLd2")}, time.Now()); err != nil {
@@ -156,10 +165,10 @@ func TestPopulate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last := open[len(open)-1]; last.Kind == "accepted" && last.State == "delivered" {
+		if slices.ContainsFunc(open[before:], func(r ingest.OutboxRow) bool { return r.Kind == "accepted" && r.State == "delivered" }) {
 			break
 		}
-		if time.Since(start) > time.Minute {
+		if time.Since(start) > patience {
 			t.Fatal("the answer to a decision is not delivered")
 		}
 	}

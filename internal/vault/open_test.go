@@ -150,7 +150,7 @@ func TestCreateAfterCrash(t *testing.T) {
 func TestCreateAtOnce(t *testing.T) {
 	for range 20 {
 		o := options(t)
-		o.LockTimeout = 10 * time.Second
+		o.LockTimeout = 2 * time.Minute // as long as a busy machine needs
 		ids := make(chan string)
 		for range 4 {
 			go func() {

@@ -248,6 +248,7 @@ func TestRights(t *testing.T) {
 		many = append(many, 61000+i)
 	}
 	many = append(many, reader)
+	begun := time.Now()
 	for _, tc := range []struct {
 		name     string
 		uid, gid uint32
@@ -278,8 +279,9 @@ func TestRights(t *testing.T) {
 			}
 		}
 	}
-	// Told once a minute for each user, root's refusals none.
-	if n := f.refused.Load(); n != 1 {
+	// Told once a minute for each user, root's refusals none. On a busy machine
+	// all this takes more than the first minute.
+	if n := f.refused.Load(); n != 1 && time.Since(begun) < time.Minute || n < 1 || n > 15 {
 		t.Errorf("got %d refusals told, want 1 for the one user of this minute", n)
 	}
 	if err := f.server.SetAccess(web.Access{}); err != nil {
@@ -509,8 +511,12 @@ func TestCloseWaits(t *testing.T) {
 	go func() { closed <- f.server.Close(context.Background()) }()
 	// Nobody gets in any more, while the call goes on.
 	for {
-		if _, err := web.Dial(context.Background(), f.path); errors.Is(err, web.ErrNoService) {
+		c, err := web.Dial(context.Background(), f.path)
+		if errors.Is(err, web.ErrNoService) {
 			break
+		}
+		if err == nil {
+			c.Close()
 		}
 	}
 	close(finish)

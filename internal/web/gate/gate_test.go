@@ -239,6 +239,10 @@ func TestRevoke(t *testing.T) {
 // Guessing is answered with patience, and keeps the right link's owner out of
 // nothing.
 func TestGuessing(t *testing.T) {
+	synctest.Test(t, guessing) // all in one minute
+}
+
+func guessing(t *testing.T) {
 	h := newHouse(t)
 	token := h.Link(anna, time.Now())
 	codes := map[int]int{}
