@@ -50,8 +50,10 @@ type browser struct {
 func chromium(t *testing.T) context.Context {
 	t.Helper()
 	path := servertest.Require(t, "chromium")
+	// The folder of its profile is the library's, which knows that Chromium's
+	// children write there after its end; t.TempDir would fail for that.
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience),
+		chromedp.ExecPath(path), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-domain-reliability", true),
 		chromedp.Flag("no-pings", true), chromedp.Flag("disable-gpu", true),

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,26 +47,45 @@ func TestChaosDisk(t *testing.T) {
 	if !chaosLong() {
 		faults = append(faults, diskFaults[len(diskFaults)-1])
 	}
-	s := newKillStudio(t, program, time.Now().Truncate(time.Second), len(faults)+1)
+	// strace counts the calls of each thread by themselves, and how the program's
+	// are spread among its threads is chance: a fault may not come at once.
+	const tries = 5
+	s := newKillStudio(t, program, time.Now().Truncate(time.Second), tries*len(faults)+1)
 	want := s.undisturbed(weather{})
-	for i, f := range faults {
-		before := s.prepare(i + 1)
-		cmd := exec.Command(strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace=pwrite64,fdatasync,ftruncate", "-e", "inject="+f.inject,
+	played := 0
+	// play tells whether the fault came.
+	play := func(name, inject string, slow bool) bool {
+		played++
+		before := s.prepare(played)
+		trace := filepath.Join(t.TempDir(), "trace")
+		cmd := exec.Command(strace, "-f", "-qq", "-o", trace, "-e", "trace=pwrite64,fdatasync,ftruncate", "-e", "inject="+inject,
 			program, "--config", s.configPath(), "once", "--warn")
 		out, err := cmd.CombinedOutput()
 		if bytes.Contains(out, []byte("ptrace")) {
 			t.Skipf("strace may not trace here: %s", out)
 		}
-		switch {
-		case f.slow && err != nil:
-			t.Errorf("%s: %v\n%s", f.name, err, out)
-		case !f.slow && (err == nil || !bytes.Contains(out, []byte("ingest: error: "))):
-			t.Errorf("%s: got %v, want an error\n%s", f.name, err, out)
+		calls := readText(t, trace)
+		came := strings.Contains(calls, "(INJECTED)") || strings.Contains(calls, "(DELAYED)")
+		switch fails := came && !slow; {
+		case !fails && err != nil:
+			t.Errorf("%s: %v\n%s", name, err, out)
+		case fails && (err == nil || !bytes.Contains(out, []byte("ingest: error: "))):
+			t.Errorf("%s: got %v, want an error\n%s", name, err, out)
 		case bytes.Contains(out, []byte("goroutine ")):
-			t.Errorf("%s: a panic\n%s", f.name, out)
+			t.Errorf("%s: a panic\n%s", name, out)
 		}
-		s.recover(i+1, before)
-		wantSame(t, f.name, want, s.ending(i+1, before))
+		s.recover(played, before)
+		wantSame(t, name, want, s.ending(played, before))
+		return came
+	}
+	for _, f := range faults {
+		came := false
+		for n := 0; n < tries && !came; n++ {
+			came = play(f.name, f.inject, f.slow)
+		}
+		if !came {
+			t.Errorf("%s: it never came", f.name)
+		}
 	}
 }
 
@@ -118,11 +138,14 @@ func TestChaosDescriptors(t *testing.T) {
 			t.Skipf("prlimit: %v\n%s", err, out)
 		}
 	}
-	limit(used) // not one more: no socket call, no probe, no mail
+	// Not one more: no socket call, no probe, no mail. The limit is one on
+	// numbers, and those below this one are taken for good; with that of the
+	// moment there would be room for what was open for the moment.
+	limit(3)
 	s.deliver(s.submission(bianchi, 1, passwords[bianchi]))
 	s.within(patience, "the message judged", func() bool { return strings.Contains(r.log.String(), "mailbox="+bianchi) })
 	s.imap.Kick(studioPEC) // nor can it sign in again; it may have lost its session already
-	s.within(patience, "the trouble in the log", func() bool { return strings.Contains(r.log.String(), "event=inbox.unreachable") })
+	s.within(patience, "the trouble in the log", func() bool { return noSession.MatchString(r.log.String()) })
 	limit(4096)
 	s.within(patience, "bianchi stored after descriptors are free again", func() bool {
 		row := s.status(bianchi)
@@ -135,6 +158,10 @@ func TestChaosDescriptors(t *testing.T) {
 	}
 	r.stop()
 }
+
+// noSession is how the log says that there is no descriptor for a session with
+// the inbox: be it for the connection or for the password's file.
+var noSession = regexp.MustCompile(`event=inbox\.unreachable|inbox\.password_file: .*too many open files`)
 
 // descriptors counts a process's open files.
 func descriptors(t *testing.T, pid int) int {

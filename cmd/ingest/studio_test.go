@@ -70,7 +70,7 @@ type studioOptions struct {
 
 func newStudio(t *testing.T, o studioOptions) *studio {
 	t.Helper()
-	awayFromMidnight()
+	awayFromTurns()
 	inbox := servertest.User{Name: studioPEC, Password: inboxPass}
 	users := o.users
 	for mailbox, password := range passwords {
@@ -486,14 +486,18 @@ func worksToday() bool {
 	return p.Working(p.Today(time.Now()))
 }
 
-// awayFromMidnight waits for the next day where this one is nearly over: what
-// a test expects of "today" holds until its end.
-func awayFromMidnight() {
+// awayFromTurns waits where the day is about to turn, or the hour is about to
+// come in which a service tries all passwords or warns by itself (the defaults
+// of probe.every and warnings.schedule): what a test expects of "today", and
+// how many logins and mails there are, holds until its end.
+func awayFromTurns() {
 	const enough = 4 * time.Minute
 	now := time.Now().In(rome())
 	y, m, d := now.Date()
-	if left := time.Date(y, m, d+1, 0, 0, 1, 0, now.Location()).Sub(now); left < enough {
-		time.Sleep(left)
+	for _, hour := range []int{6, 9, 24} {
+		if left := time.Date(y, m, d, hour, 0, 1, 0, now.Location()).Sub(now); left > 0 && left < enough {
+			time.Sleep(left)
+		}
 	}
 }
 
