@@ -199,6 +199,16 @@ func TestPoll(t *testing.T) {
 		b.proxy = startProxy(t, b.imap.Addr())
 		one := &side{s: b.service(b.freshVault(false), slog.DiscardHandler), proxy: b.proxy}
 		running(t, one.s)
+		// From its first announced message on, a server is asked for news in
+		// the open folder, also by the polls of the clock.
+		m := newMaker(b.plan).message(0)
+		b.imap.Deliver(studio, "INBOX", m.raw, time.Now())
+		for state, err := one.s.Daemon(t.Context()); state.Passes < 2; state, err = one.s.Daemon(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 		sides = append(sides, one)
 	}
 	poll := func(one *side) func() time.Duration {

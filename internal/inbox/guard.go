@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +56,7 @@ type guard struct {
 	err     error     // what ended the stream
 	bye     string    // text of an untagged BYE
 	frozen  bool      // capabilities are settled
+	odd     bool      // something was said that is not usual in an open folder
 }
 
 const (
@@ -275,6 +277,11 @@ func (g *guard) classify(line []byte) {
 	switch typ {
 	case "OK", "NO", "BAD", "PREAUTH":
 		g.text = true
+		if typ != "OK" || slices.ContainsFunc(words, func(w string) bool {
+			return strings.HasPrefix(w, "[UIDVALIDITY") || strings.HasPrefix(w, "[UIDNEXT") || strings.HasPrefix(w, "[CLOSED")
+		}) {
+			g.setOdd()
+		}
 	case "BYE":
 		g.text = true
 		g.mu.Lock()
@@ -286,7 +293,24 @@ func (g *guard) classify(line []byte) {
 	case "CAPABILITY", "NAMESPACE", "FLAGS", "EXISTS", "RECENT", "EXPUNGE", "LIST", "SEARCH", "ESEARCH", "FETCH":
 	default:
 		g.drop = true
+		g.setOdd()
 	}
+}
+
+func (g *guard) setOdd() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.odd = true
+}
+
+// takeOdd tells whether the server has said something since the last call that
+// is not usual in an open folder, and forgets it.
+func (g *guard) takeOdd() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	odd := g.odd
+	g.odd = false
+	return odd
 }
 
 // freeze hides what the server says about its capabilities from here on.

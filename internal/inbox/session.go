@@ -29,6 +29,12 @@ type Session struct {
 	closed atomic.Bool
 	news   chan struct{} // the server has announced a message; never blocks
 
+	stir   atomic.Bool // the server has told of a change since the folder was opened
+	told   atomic.Bool // the same of a message
+	opened time.Time   // when the folder was opened, for reading
+	vocal  bool        // the server has shown that it announces messages in an open folder
+	mute   bool        // it has shown that it doesn't
+
 	searched  uint32 // UIDs below were there for the last Search; 0: none yet
 	examined  bool   // the folder is open, read-only
 	noIdle    bool   // the server has refused IDLE
@@ -92,7 +98,7 @@ func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Ses
 	s := &Session{c: c, tcp: tcp, guard: newGuard(conn, tcp, c.Timeout), news: make(chan struct{}, 1), meta: map[uint32]meta{}, odd: map[uint32]int64{}}
 	s.guard.begin(loginBudget)
 	s.imap = imapclient.New(s.guard, &imapclient.Options{
-		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: s.onMailbox},
+		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: s.onMailbox, Expunge: func(uint32) { s.stir.Store(true) }},
 	})
 	if err := s.do(ctx, loginBudget, s.login); err != nil {
 		s.Close()
@@ -105,6 +111,8 @@ func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Ses
 // wait for ever: it only signals.
 func (s *Session) onMailbox(d *imapclient.UnilateralDataMailbox) {
 	if d.NumMessages != nil {
+		s.told.Store(true)
+		s.stir.Store(true)
 		s.announce()
 	}
 }
@@ -278,6 +286,7 @@ func (s *Session) Examine(ctx context.Context) (Mailbox, error) {
 // open runs inside do. Read-only is EXAMINE, which can't change a flag.
 func (s *Session) open(readOnly bool) error {
 	s.examined = false
+	told := s.told.Swap(false)
 	data, err := s.imap.Select(s.c.Folder, &imap.SelectOptions{ReadOnly: readOnly}).Wait()
 	if err != nil {
 		var ie *imap.Error
@@ -299,8 +308,13 @@ func (s *Session) open(readOnly bool) error {
 	if next := uint32(data.UIDNext); s.searched != 0 && (next == 0 || next > s.searched || data.UIDValidity != s.mailbox.UIDValidity) {
 		s.announce()
 	}
+	if was := s.mailbox; told && was.UIDValidity == data.UIDValidity && was.UIDNext != 0 && uint32(data.UIDNext) > was.UIDNext {
+		s.vocal, s.mute = true, false
+	}
 	s.mailbox = Mailbox{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Messages: data.NumMessages}
-	s.examined = readOnly
+	s.examined, s.opened = readOnly, time.Now()
+	s.stir.Store(false)
+	s.guard.takeOdd()
 	return nil
 }
 
@@ -324,9 +338,7 @@ func (s *Session) reading() error {
 // server's, so a message of the evening before may be among them.
 func (s *Session) Search(ctx context.Context, from uint32, since time.Time) ([]uint32, error) {
 	var uids []uint32
-	// 11 bytes for each number, and as many messages more as may arrive.
-	budget := answerBudget + 12*int64(s.mailbox.Messages)
-	err := s.do(ctx, budget, func() error {
+	err := s.do(ctx, s.searchBudget(), func() (err error) {
 		if err := s.reading(); err != nil {
 			return err
 		}
@@ -337,19 +349,7 @@ func (s *Session) Search(ctx context.Context, from uint32, since time.Time) ([]u
 		default:
 		}
 		s.searched = max(s.searched, s.mailbox.UIDNext, 1)
-		crit := &imap.SearchCriteria{UID: []imap.UIDSet{{{Start: imap.UID(max(from, 1)), Stop: 0}}}}
-		if !since.IsZero() {
-			crit.Since = since.AddDate(0, 0, -1)
-		}
-		var opts *imap.SearchOptions
-		if s.caps.Has(imap.CapESearch) {
-			opts = &imap.SearchOptions{ReturnAll: true} // ranges: a fraction of the bytes
-		}
-		data, err := s.imap.UIDSearch(crit, opts).Wait()
-		if err != nil {
-			return err
-		}
-		uids, err = expand(data.All, from, 2*int64(s.mailbox.Messages)+100_000)
+		uids, err = s.search(from, since)
 		return err
 	})
 	if err != nil {
@@ -359,6 +359,27 @@ func (s *Session) Search(ctx context.Context, from uint32, since time.Time) ([]u
 		s.searched = max(s.searched, uids[len(uids)-1]+1)
 	}
 	return uids, nil
+}
+
+// searchBudget: 11 bytes for each number, and as many messages more as may
+// arrive.
+func (s *Session) searchBudget() int64 { return answerBudget + 12*int64(s.mailbox.Messages) }
+
+// search runs inside do, in the open folder.
+func (s *Session) search(from uint32, since time.Time) ([]uint32, error) {
+	crit := &imap.SearchCriteria{UID: []imap.UIDSet{{{Start: imap.UID(max(from, 1)), Stop: 0}}}}
+	if !since.IsZero() {
+		crit.Since = since.AddDate(0, 0, -1)
+	}
+	var opts *imap.SearchOptions
+	if s.caps.Has(imap.CapESearch) {
+		opts = &imap.SearchOptions{ReturnAll: true} // ranges: a fraction of the bytes
+	}
+	data, err := s.imap.UIDSearch(crit, opts).Wait()
+	if err != nil {
+		return nil, err
+	}
+	return expand(data.All, from, 2*int64(s.mailbox.Messages)+100_000)
 }
 
 // expand turns the ranges of an answer into UIDs from from on ("N:*" also

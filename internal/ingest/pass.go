@@ -127,12 +127,15 @@ func (p *pass) run(ctx context.Context) error {
 		}
 	}()
 
-	if p.box, err = p.sess.Examine(ctx); err != nil {
-		return p.inboxError(err)
+	quiet, err := p.openBox(ctx)
+	if err != nil {
+		return err
 	}
 	p.log.Log(ctx, p.level(), "pass started", "event", "pass.started", "folder", p.cfg.Inbox.Folder, "messages", p.box.Messages)
-	if err := p.scan(ctx); err != nil {
-		return err
+	if !quiet {
+		if err := p.scan(ctx); err != nil {
+			return err
+		}
 	}
 	if err := p.reread(ctx); err != nil {
 		return err
@@ -149,6 +152,30 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.touch(ctx)
 	return p.fileAway(ctx)
+}
+
+// openBox opens the folder. On the daemon's session it may be open already, and
+// quiet tells that nothing is new in it and nothing is left of earlier passes.
+// Whatever is downloaded is downloaded after the folder was opened in this pass.
+func (p *pass) openBox(ctx context.Context) (quiet bool, err error) {
+	cur, err := p.cursor(ctx)
+	if err != nil {
+		return false, err
+	}
+	p.box.UIDValidity = cur.UIDValidity
+	holes, err := p.dueHoles(ctx)
+	if err != nil {
+		return false, err
+	}
+	if p.sess == p.opts.session && len(holes) == 0 {
+		p.box, quiet, err = p.sess.Refresh(ctx, cur.UIDValidity, cur.NextUID, p.cfg.Inbox.Poll)
+	} else {
+		p.box, err = p.sess.Examine(ctx)
+	}
+	if err != nil {
+		return false, p.inboxError(err)
+	}
+	return quiet, nil
 }
 
 // level is how loud the pass is: the daemon's hundreds a day, which mostly
