@@ -100,7 +100,9 @@ func TestRefresh(t *testing.T) {
 		{"BYE", func(f *folder) { f.says["NOOP"] = "* BYE over\r\n" + hangUp }, 9, 4, "NOOP", inbox.ErrUnavailable},
 		{"cut", func(f *folder) { f.says["UID SEARCH"] = hangUp }, 9, 4, "NOOP SEARCH", inbox.ErrNetwork},
 		{"silent", func(f *folder) { f.says["NOOP"] = silent }, 9, 4, "NOOP", inbox.ErrNetwork},
-		{"an endless answer", func(f *folder) { f.says["UID SEARCH"] = "* ESEARCH (CORRELATOR \"TAG\") UID ALL 1:4000000000\r\nTAG OK done\r\n" }, 9, 4, "NOOP SEARCH", inbox.ErrProtocol},
+		{"an endless answer", func(f *folder) {
+			f.says["UID SEARCH"] = "* ESEARCH (CORRELATOR \"TAG\") UID ALL 1:4000000000\r\nTAG OK done\r\n"
+		}, 9, 4, "NOOP SEARCH", inbox.ErrProtocol},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
