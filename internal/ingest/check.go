@@ -37,7 +37,9 @@ type stored struct {
 
 // CheckStored tries stored passwords on the servers that accepted them
 // before: all of them when daily is set, else those whose last attempt ended
-// in trouble and is due again.
+// in trouble and is due again. A daily run that was ended in its middle is
+// gone on with: no mailbox is logged in to twice for it, and it comes to its
+// end also where the program never lives long.
 //
 // A refused secret is closed: it is not tried again by any later run. Results
 // that say "refused" are committed at the end; if in this run more than two
@@ -173,8 +175,12 @@ func (s *Service) dueChecks(ctx context.Context, now time.Time, daily bool) (due
 				return nil // said by `ingest check`; one bad entry must not stop the others
 			}
 			perProvider[providerID]++
-			retry := !cred.LastCheck.NextAt.IsZero()
-			if cred.Refused || len(v.Sealed) == 0 || retry && pausing(cred.LastCheck.NextAt, now, maxCheckPause) || !retry && !daily {
+			last := cred.LastCheck
+			wanted := daily && (last.At.IsZero() || s.probes.MissedSince(last.At, now))
+			if retry := !last.NextAt.IsZero(); retry {
+				wanted = !pausing(last.NextAt, now, maxCheckPause)
+			}
+			if cred.Refused || len(v.Sealed) == 0 || !wanted {
 				return nil
 			}
 			due = append(due, stored{cred, v, client, target, providerID})
