@@ -39,12 +39,20 @@ func (s *Service) Deliver(ctx context.Context) error {
 	if err := s.settleDoubts(ctx, time.Now()); err != nil {
 		return err
 	}
-	for {
-		due, sentLately, err := s.dueMail(ctx, time.Now())
+	var lately []time.Time // when messages were sent within the last minute
+	for first := true; ; first = false {
+		due, err := s.dueMail(ctx, time.Now())
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		if wait := s.pace(sentLately, time.Now()); wait > 0 {
+		if first { // all that were ever sent are looked at, once and not with each one
+			if lately, err = s.sentLately(ctx, time.Now()); err != nil {
+				return err
+			}
+		}
+		now := time.Now()
+		lately = slices.DeleteFunc(lately, func(at time.Time) bool { return !paced(at, now) })
+		if wait := s.pace(lately, now); wait > 0 {
 			s.log.Info("waiting: the provider takes only so many messages a minute", "event", "outbox.paced", "waiting", len(due), "seconds", int(wait.Seconds())+1)
 			select {
 			case <-ctx.Done():
@@ -56,6 +64,11 @@ func (s *Service) Deliver(ctx context.Context) error {
 		if stop, err := s.sendOne(ctx, due[0]); err != nil || stop {
 			return err
 		}
+		at, err := s.sentAt(ctx, due[0].N)
+		if err != nil {
+			return err
+		}
+		lately = append(lately, at)
 	}
 }
 
@@ -98,34 +111,52 @@ func (s *Service) settleDoubts(ctx context.Context, now time.Time) error {
 	})
 }
 
-// dueMail lists what can be sent now, most urgent first, and when messages
-// were sent within the last minute.
-func (s *Service) dueMail(ctx context.Context, now time.Time) (due []vault.Outgoing, lately []time.Time, err error) {
+// dueMail lists what can be sent now, most urgent first.
+func (s *Service) dueMail(ctx context.Context, now time.Time) (due []vault.Outgoing, err error) {
 	err = s.vault.View(ctx, func(tx *vault.Tx) error {
-		due, lately = nil, nil
+		due = nil
 		open, err := tx.OpenOutgoing()
-		if err != nil {
-			return err
-		}
 		for _, o := range open {
 			if o.State == vault.OutQueued && !pausing(o.NextAt, now, maxBackoff) && !o.Doubtful {
 				due = append(due, o)
 			}
 		}
-		if len(due) == 0 {
-			return nil
-		}
+		return err
+	})
+	slices.SortStableFunc(due, func(a, b vault.Outgoing) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.N, b.N))
+	})
+	return due, err
+}
+
+// sentLately lists when messages were sent within the last minute.
+func (s *Service) sentLately(ctx context.Context, now time.Time) (lately []time.Time, err error) {
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		lately = nil
 		return tx.AllOutgoing(func(o vault.Outgoing) error {
-			if ago := now.Sub(o.SentAt); !o.SentAt.IsZero() && ago < time.Minute && ago > -time.Minute {
+			if paced(o.SentAt, now) {
 				lately = append(lately, o.SentAt)
 			}
 			return nil
 		})
 	})
-	slices.SortStableFunc(due, func(a, b vault.Outgoing) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.N, b.N))
+	return lately, err
+}
+
+// sentAt is when a message was sent; zero if it was not.
+func (s *Service) sentAt(ctx context.Context, n int) (at time.Time, err error) {
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		o, _, err := tx.Outgoing(n)
+		at = o.SentAt
+		return err
 	})
-	return due, lately, err
+	return at, err
+}
+
+// paced tells whether a message sent at a time counts for the minute around now.
+func paced(at, now time.Time) bool {
+	ago := now.Sub(at)
+	return !at.IsZero() && ago < time.Minute && ago > -time.Minute
 }
 
 // pace is how long to wait before the next message may leave.
