@@ -425,7 +425,20 @@ func (s *studio) nextDay(mailboxes ...string) {
 				return err
 			}
 		}
-		return tx.PutJob(ingest.JobProbe, time.Now().Add(-25*time.Hour))
+		var all []vault.Credential
+		if err := tx.Credentials(func(c vault.Credential) error { all = append(all, c); return nil }); err != nil {
+			return err
+		}
+		yesterday := time.Now().Add(-25 * time.Hour)
+		for _, c := range all {
+			if !c.LastCheck.At.IsZero() {
+				c.LastCheck.At = yesterday
+				if err := tx.PutCredential(c); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.PutJob(ingest.JobProbe, yesterday)
 	})
 }
 
