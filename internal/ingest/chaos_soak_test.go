@@ -21,6 +21,7 @@ import (
 	"pec-ingest/internal/pec"
 	"pec-ingest/internal/pectest"
 	"pec-ingest/internal/probe"
+	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/secret"
 )
 
@@ -30,10 +31,20 @@ type soakClient struct {
 	password string    // the one that its mailbox takes
 	until    time.Time // and until when
 	renewAt  time.Time // when the client makes the next one
-	n        int       // passwords made so far
-	sent     []time.Time
-	typo     string // sent wrongly, to be mended tomorrow
+	made     []soakPassword
+	typo     string // sent wrongly, to be mended the same day
 	wrong    int    // wrong ones sent
+}
+
+// soakPassword is when a password was sent to the studio, when its mailbox
+// first let the program in with it, and when its owner made the next one.
+type soakPassword struct{ sent, proven, ended time.Time }
+
+// soakRun is one run of the program. It is quiet when nothing went wrong in
+// it but logins to clients' mailboxes.
+type soakRun struct {
+	begun, ended time.Time
+	quiet        bool
 }
 
 // soak is a studio over months of simulated time.
@@ -47,9 +58,13 @@ type soak struct {
 	calm     bool // no faults
 	away     int  // days that the inbox stays away
 	smtpAway int
+	runs     []soakRun
 	mails    []soakMail
 	ids      map[string]int // Message-ID → how often the provider took it
 	cancel   func()         // ends the run that is being made
+	moments  map[string]int // of this run, or of the last one, at which it may end
+	dieIn    string         // what this run is ended in
+	dieAt    int            // and at which of them, 0 = not at all
 	letters  int
 	faults   map[string]int
 	refusals map[string]int // logins refused, by mailbox
@@ -89,6 +104,11 @@ func TestChaosSoak(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv("PEC_INGEST_SEED"), 10, 64); err == nil {
 		seed = n
 	}
+	if v := os.Getenv("PEC_INGEST_SOAK"); v != "" {
+		if _, err := fmt.Sscanf(v, "%dx%d", &clients, &days); err != nil {
+			t.Fatalf("PEC_INGEST_SOAK=%s: %v, want clients and days, such as 40x730", v, err)
+		}
+	}
 	t.Logf("PEC_INGEST_SEED=%d, %d clients, %d days", seed, clients, days)
 	dir := soakDir(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -96,6 +116,9 @@ func TestChaosSoak(t *testing.T) {
 		for day := range days {
 			s.calm = day > days-10
 			s.day(day)
+			if day%30 == 29 {
+				t.Logf("day %d: %d mails, %d letters, %d of %d runs quiet", day+1, len(s.mails), s.letters, s.quietRuns(), len(s.runs))
+			}
 		}
 		s.check()
 		s.close()
@@ -124,7 +147,7 @@ func newSoak(t *testing.T, dir string, seed uint64, clients int) *soak {
 	}
 	s := &soak{bubble: openBubble(t, dir), chance: rand.New(rand.NewPCG(seed, 1)), clients: map[string]*soakClient{},
 		provider: authority.Provider("posta-certificata@pec.gestore.example", "GESTORE DI PROVA S.p.A."),
-		ids:      map[string]int{}, faults: map[string]int{}, refusals: map[string]int{}}
+		ids:      map[string]int{}, moments: map[string]int{}, faults: map[string]int{}, refusals: map[string]int{}}
 	s.seams()
 	now := time.Now()
 	for i := range clients {
@@ -147,10 +170,27 @@ func (s *soak) fault(name string, oneIn int) bool {
 	return true
 }
 
-// die ends the run that is being made. With many clients a run has many
-// occasions: it must come to its end as often as with few.
+// deadly is how many runs there are for one that is ended in its middle.
+const deadly = 10
+
+// deaths are where a run may be ended.
+var deaths = []string{"login", "send", "answer"}
+
+// planDeath chooses whether and where the next run is ended, as often with
+// thousands of logins and mails as with few.
+func (s *soak) planDeath() {
+	s.dieAt = 0
+	if !s.calm && s.chance.IntN(deadly) == 0 {
+		s.dieIn = deaths[s.chance.IntN(len(deaths))]
+		s.dieAt = 1 + s.chance.IntN(max(1, s.moments[s.dieIn]))
+	}
+	clear(s.moments)
+}
+
+// die is a moment at which the run that is being made may be ended.
 func (s *soak) die(where string) {
-	if s.cancel != nil && s.fault("dies at "+where, 150*max(1, len(s.clients)/8)) {
+	if s.moments[where]++; s.cancel != nil && where == s.dieIn && s.moments[where] == s.dieAt {
+		s.faults["dies at "+where]++
 		s.cancel()
 	}
 }
@@ -173,6 +213,9 @@ func (s *soak) seams() {
 			s.refusals[login]++
 			return probe.Result{Outcome: probe.Refused, Sent: true, Denied: true}
 		}
+		if p := &c.made[len(c.made)-1]; p.proven.IsZero() {
+			p.proven = time.Now()
+		}
 		return probe.Result{Outcome: probe.Accepted, Sent: true}
 	}
 	b.service.Send = func(_ context.Context, _ notify.SMTPConfig, m notify.Mail, beforeDot func() error) (notify.Receipt, error) {
@@ -187,6 +230,7 @@ func (s *soak) seams() {
 		if !lost || s.chance.IntN(2) == 0 {
 			s.took(m)
 		}
+		s.die("answer")
 		if lost {
 			return notify.Receipt{}, &notify.SendError{Temporary: true, Stage: notify.StageDot, Detail: "cut"}
 		}
@@ -259,19 +303,22 @@ func (s *soak) act(c *soakClient, hour int) {
 	case c.typo != "" && hour == 11: // told that it doesn't work
 		c.typo = ""
 		s.write(c, c.password)
-		c.sent = append(c.sent, now)
+		c.made[len(c.made)-1].sent = now
 	case hour == 7 && !now.Before(c.renewAt) && !s.calm:
-		c.n++
-		c.password, c.until = fmt.Sprintf("Kx%d-%dpQ", c.n, s.chance.IntN(100_000)), now.AddDate(0, 0, 90)
+		if n := len(c.made); n > 0 {
+			c.made[n-1].ended = now
+		}
+		c.made = append(c.made, soakPassword{})
+		c.password, c.until = fmt.Sprintf("Kx%d-%dpQ", len(c.made), s.chance.IntN(100_000)), now.AddDate(0, 0, 90)
 		c.renewAt = now.AddDate(0, 0, 70+s.chance.IntN(35)) // some let it expire
 		if s.chance.IntN(12) == 0 {
 			c.typo = "typo"
 			c.wrong++
-			s.write(c, fmt.Sprintf("Sbagl%d-%d", c.n, s.chance.IntN(1000)))
+			s.write(c, fmt.Sprintf("Sbagl%d-%d", len(c.made), s.chance.IntN(1000)))
 			return
 		}
 		s.write(c, c.password)
-		c.sent = append(c.sent, now)
+		c.made[len(c.made)-1].sent = now
 	}
 }
 
@@ -280,11 +327,14 @@ func (s *soak) act(c *soakClient, hour int) {
 func (s *soak) once() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	s.planDeath()
+	begun, before := time.Now(), s.troubles()
 	_, err := s.service.Once(ctx, ingest.RunOptions{})
 	if err != nil && s.calm {
 		s.t.Errorf("a run on a calm day: %v", err)
 	}
 	died := ctx.Err() != nil
+	s.runs = append(s.runs, soakRun{begun, time.Now(), err == nil && s.troubles() == before && s.away == 0 && s.smtpAway == 0})
 	s.cancel = nil
 	cancel()
 	s.cut()
@@ -320,18 +370,18 @@ func (s *soak) check() {
 	}
 	for _, name := range s.order {
 		c := s.clients[name]
-		if len(c.sent) == 0 || c.typo != "" {
+		if len(c.made) == 0 || c.typo != "" {
 			continue
 		}
 		p, err := s.service.Get(context.Background(), "soak", name, "", time.Now())
 		switch {
 		case err != nil && time.Now().Before(c.until):
-			t.Errorf("%s: %v, want password %d", name, err, c.n)
+			t.Errorf("%s: %v, want password %d", name, err, len(c.made))
 		case err == nil && p.Secret.RevealString() != c.password:
 			t.Errorf("%s: got another password than the client's", name)
 		}
-		if n := countPrefix(got[name], "Password ricevuta"); n != len(c.sent) {
-			t.Errorf("%s: %d answers that a password works, want %d", name, n, len(c.sent))
+		if n := countPrefix(got[name], "Password ricevuta"); n != len(c.made) {
+			t.Errorf("%s: %d answers that a password works, want %d", name, n, len(c.made))
 		}
 		if n := countPrefix(got[name], "La password che ci ha inviato non funziona"); n > c.wrong {
 			t.Errorf("%s: told %d times that a password does not work, sent %d such", name, n, c.wrong)
@@ -341,18 +391,97 @@ func (s *soak) check() {
 				t.Errorf("%s: warned %d times of one date, want 5 at most", name, n)
 			}
 		}
-		for i, at := range c.sent {
-			next := time.Now()
-			if i+1 < len(c.sent) {
-				next = c.sent[i+1]
-			}
-			// Eighty days after, by the latest ten more, the client was told
-			// unless a new one had come.
-			if next.Sub(at) > 91*24*time.Hour && s.toldBetween(name, at.AddDate(0, 0, 75), at.AddDate(0, 0, 91)) == 0 {
-				t.Errorf("%s: sent a password on %s, the next on %s, and was never warned", name, at.Format(time.DateOnly), next.Format(time.DateOnly))
+	}
+	s.checkWarnings()
+}
+
+// soakWarnings are what a client is told of a password: at the latest by the
+// first quiet run so many days before or after the last valid one that finds
+// the warnings due, or where sending had failed before, the next morning's.
+var soakWarnings = []struct {
+	day      int
+	subjects []string
+}{
+	{-10, []string{"La password della PEC scade ", "La password della PEC è scaduta", "La password della PEC non funziona più"}},
+	{1, []string{"La password della PEC è scaduta", "La password della PEC non funziona più"}},
+}
+
+// checkWarnings: whoever had to be warned, was. A program that is killed in
+// each run can warn nobody; but where one quiet run came to the warnings, and
+// a later one could send them, nothing excuses it.
+func (s *soak) checkWarnings() {
+	due, excused := 0, 0
+	for _, name := range s.order {
+		for _, p := range s.clients[name].made {
+			for _, w := range soakWarnings {
+				first := schedule.Day(p.sent, roma()).AddDate(0, 0, 90+w.day)
+				until := p.ended
+				if until.IsZero() {
+					until = time.Now()
+				}
+				if p.proven.IsZero() || !until.After(first.AddDate(0, 0, 1)) {
+					continue
+				}
+				due++
+				by, ok := s.warnedBy(first, p.proven, until)
+				if !ok {
+					if until.After(first.AddDate(0, 0, 5)) {
+						excused++
+					}
+					continue
+				}
+				if !s.told(name, w.subjects, p.sent, by) {
+					s.t.Errorf("%s: sent a password on %s and was not told by %s of any of %q", name, p.sent.Format(time.DateOnly), by.Format(time.DateTime), w.subjects)
+				}
 			}
 		}
 	}
+	s.t.Logf("%d runs, %d of them quiet; %d times a client had to be warned, %d more without a quiet run for it", len(s.runs), s.quietRuns(), due-excused, excused)
+	if 10*excused > due {
+		s.t.Errorf("%d of %d warnings can't be judged: the faults left no quiet run for them", excused, due)
+	}
+}
+
+// warnedBy is the end of the run by which a warning has left that is due from
+// a day on: a quiet one after nine o'clock on a working day gives it, and if
+// its sending had failed before, and waits for up to six hours, a quiet one of
+// the next mornings sends it.
+func (s *soak) warnedBy(first, proven, until time.Time) (at time.Time, ok bool) {
+	given := false
+	for _, r := range s.runs {
+		if !r.ended.Before(until) {
+			break
+		}
+		day := schedule.Day(r.begun, roma())
+		if !r.quiet || !r.begun.After(proven) || day.Before(first) {
+			continue
+		}
+		if given && r.begun.UTC().Hour() == 7 {
+			return r.ended, true
+		}
+		weekend := day.Weekday() == time.Saturday || day.Weekday() == time.Sunday
+		given = given || r.begun.UTC().Hour() >= 11 && !weekend && !schedule.Holiday(day)
+	}
+	return at, false
+}
+
+func (s *soak) quietRuns() (n int) {
+	for _, r := range s.runs {
+		if r.quiet {
+			n++
+		}
+	}
+	return n
+}
+
+// troubles counts what went wrong so far, but for logins to clients' mailboxes.
+func (s *soak) troubles() (n int) {
+	for name, times := range s.faults {
+		if name != "login" {
+			n += times
+		}
+	}
+	return n
 }
 
 func countPrefix(by map[string]int, prefix string) (n int) {
@@ -364,11 +493,14 @@ func countPrefix(by map[string]int, prefix string) (n int) {
 	return n
 }
 
-func (s *soak) toldBetween(to string, from, until time.Time) (n int) {
+// told tells whether a client got a mail with one of the subjects.
+func (s *soak) told(to string, subjects []string, from, until time.Time) bool {
 	for _, m := range s.mails {
-		if m.to == to && strings.Contains(m.subject, "scade") && m.at.After(from) && m.at.Before(until) {
-			n++
+		for _, subject := range subjects {
+			if m.to == to && strings.HasPrefix(m.subject, subject) && m.at.After(from) && !m.at.After(until) {
+				return true
+			}
 		}
 	}
-	return n
+	return false
 }
