@@ -39,3 +39,10 @@ func OpenBolt(path string) (Store, error) {
 	}
 	return openBolt(f, false)
 }
+
+// Waiting is how many reads wait to be recorded together.
+func Waiting(v *Vault) int {
+	v.reads.mu.Lock()
+	defer v.reads.mu.Unlock()
+	return len(v.reads.waiting)
+}

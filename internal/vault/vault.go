@@ -78,6 +78,7 @@ type Vault struct {
 	keys  *keys
 	rec   formatRecord
 	now   func() time.Time
+	reads readGroup
 }
 
 // Info is what a vault says of itself.
