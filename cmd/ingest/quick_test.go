@@ -8,12 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"pec-ingest/internal/safetext"
+	"pec-ingest/internal/vault"
 	"pec-ingest/internal/web"
 )
 
@@ -267,4 +269,54 @@ func TestErrorsAreText(t *testing.T) {
 			t.Errorf("%q: got %q", args, r.stderr)
 		}
 	}
+}
+
+// A record that does not open hands out nothing; the audit log has the read
+// that was begun, and that it gave nothing.
+func TestGetUnreadable(t *testing.T) {
+	t.Parallel()
+	s := bareStudio(t, "")
+	for _, mailbox := range []string{rossi, bianchi} {
+		s.ok("client", "add", mailbox)
+		if r := s.runWith("Xk7pQ2\n", "set", mailbox); r.code != exitOK {
+			t.Fatal(r)
+		}
+	}
+	v, err := vault.Open(vault.Options{Path: s.vaultPath(), Recipients: []byte(s.read("recipients.txt")), Identity: []byte(s.read("identity.txt"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = v.Update(t.Context(), func(tx *vault.Tx) error { // one password under the other's name
+		first := func(mailbox string) (v vault.Version, err error) {
+			list, err := tx.CredentialsOf(mailbox)
+			if err == nil {
+				v, _, err = tx.Version(mailbox, list[0].Login, 1)
+			}
+			return v, err
+		}
+		own, err1 := first(rossi)
+		other, err2 := first(bianchi)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		own.Sealed = other.Sealed
+		return tx.PutVersion(own)
+	})
+	if err := errors.Join(err, v.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.exits(exitVault, "get", rossi); r.stdout != "" {
+		t.Errorf("get: got %q", r.stdout)
+	}
+	s.ok("get", bianchi)
+	var events []string
+	for _, row := range s.rows("audit", "--json") {
+		if e := row["event"].(string); row["mailbox"] == rossi && e != "client.added" && e != "credential.set" {
+			events = append(events, e)
+		}
+	}
+	if want := []string{vault.EventRead, "credential.unreadable"}; !slices.Equal(events, want) {
+		t.Errorf("got %v, want %v", events, want)
+	}
+	s.ok("audit", "--verify")
 }

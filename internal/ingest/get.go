@@ -43,18 +43,21 @@ func (s *Service) Get(ctx context.Context, reader, mailbox, login string, now ti
 			hint("the client has been asked for a new one; `ingest history %s` shows what happened", mailbox)
 	}
 	v := handedOut(k)
-	password, err := s.unseal(v)
-	if err != nil {
+	if err := s.canUnseal(v); err != nil {
 		return Password{}, err
 	}
-	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
-		return tx.AuditRead(reader, mailbox, v.Login, v.N)
-	})
+	// Beside the commit, which waits for the disk meanwhile.
+	opened := s.unsealBeside(v)
+	err = s.vault.RecordRead(ctx, reader, mailbox, v.Login, v.N)
+	password := <-opened
 	if err != nil {
-		password.Wipe()
+		password.secret.Wipe()
 		return Password{}, &Error{Msg: "recording who reads the password", Err: err, Hint: "nothing is handed out without a record; is the disk full?"}
 	}
-	return Password{Mailbox: mailbox, Login: v.Login, Version: v.N, State: state, ExpiresAt: v.Expires, Secret: password}, nil
+	if password.err != nil {
+		return Password{}, s.notRead(ctx, reader, v, password.err)
+	}
+	return Password{Mailbox: mailbox, Login: v.Login, Version: v.N, State: state, ExpiresAt: v.Expires, Secret: password.secret}, nil
 }
 
 // pick finds the one credential meant by mailbox and login.
@@ -93,19 +96,62 @@ func (s *Service) version(ctx context.Context, mailbox, login string, n int) (v 
 	return v, err
 }
 
+// canUnseal says why a stored version can't be opened, as far as that shows
+// without trying.
+func (s *Service) canUnseal(v vault.Version) error {
+	switch {
+	case len(v.Sealed) == 0:
+		return notFound("the secret of version %d of %s was destroyed", v.N, v.Mailbox)
+	case !s.vault.CanOpen():
+		return &Error{Class: NoVault, Msg: "this service runs without the age identity and can't read passwords back", Err: vault.ErrNoIdentity,
+			Hint: "set vault.identity_file"}
+	}
+	return nil
+}
+
 // unseal opens a stored version; the caller wipes what it gets.
 func (s *Service) unseal(v vault.Version) (secret.Secret, error) {
-	if len(v.Sealed) == 0 {
-		return secret.Secret{}, notFound("the secret of version %d of %s was destroyed", v.N, v.Mailbox)
+	if err := s.canUnseal(v); err != nil {
+		return secret.Secret{}, err
 	}
 	password, err := s.vault.Unseal(v.Label, v.Sealed)
-	switch {
-	case errors.Is(err, vault.ErrNoIdentity):
-		return password, &Error{Class: NoVault, Msg: "this service runs without the age identity and can't read passwords back", Err: err,
-			Hint: "set vault.identity_file"}
-	case err != nil:
+	if err != nil {
 		return password, &Error{Class: NoVault, Msg: "opening the sealed password", Err: err,
 			Hint: "the record does not fit the key or was altered: `ingest audit --verify`, then restore a backup"}
 	}
 	return password, nil
+}
+
+// unsealed is what became of unseal.
+type unsealed struct {
+	secret secret.Secret
+	err    error
+}
+
+// unsealBeside is unseal in a goroutine; what it gives must be taken.
+func (s *Service) unsealBeside(v vault.Version) <-chan unsealed {
+	done := make(chan unsealed, 1)
+	go func() {
+		var o unsealed
+		defer func() {
+			if recover() != nil { // as the server does for its endpoints
+				o = unsealed{err: errors.New("opening the sealed password stopped")}
+			}
+			done <- o
+		}()
+		o.secret, o.err = s.unseal(v)
+	}()
+	return done
+}
+
+// notRead tells the audit log that the read it has just been told of gave no
+// password: the record is damaged, or another's. It returns why.
+func (s *Service) notRead(ctx context.Context, reader string, v vault.Version, why error) error {
+	err := s.vault.Update(ctx, func(tx *vault.Tx) error {
+		return tx.Audit(vault.AuditEntry{Actor: reader, Event: "credential.unreadable", Mailbox: v.Mailbox, Login: v.Login, Version: v.N})
+	})
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return why
 }

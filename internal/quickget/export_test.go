@@ -36,7 +36,7 @@ func Ask(socket string, microseconds int64) error {
 		return err
 	}
 	defer syscall.Close(fd)
-	_, err = readAll(fd, make([]byte, 10))
+	_, err = readAll(fd, make([]byte, 10), nil)
 	return err
 }
 
@@ -46,3 +46,6 @@ func TakeRefusal() []byte {
 	refusal = nil
 	return r
 }
+
+// Whole is whole.
+var Whole = whole

@@ -139,12 +139,27 @@ func (q question) ask(buf []byte) (line []byte, err error) {
 	if _, err := syscall.Write(fd, q.request()); err != nil {
 		return nil, err
 	}
-	n, err := readAll(fd, buf)
+	n, err := readAll(fd, buf, whole)
 	if err != nil {
 		clear(buf)
 		return nil, err
 	}
 	return read(buf[:n])
+}
+
+// whole tells whether an answer has all the bytes that its head announces. The
+// service hangs up a little after that, which is not waited for.
+func whole(answer []byte) bool {
+	head, body, ok := bytes.Cut(answer, []byte("\r\n\r\n"))
+	if !ok {
+		return false
+	}
+	_, length, ok := bytes.Cut(head, []byte("\r\nContent-Length: "))
+	if !ok {
+		return false
+	}
+	length, _, _ = bytes.Cut(length, []byte("\r\n"))
+	return string(length) == decimal(len(body))
 }
 
 // request is a call of the endpoint "get"; see docs/api.md.
@@ -201,8 +216,9 @@ func dial(path string) (fd int, err error) {
 	return fd, nil
 }
 
-// readAll reads to the end, which must come before buf is full.
-func readAll(fd int, buf []byte) (n int, err error) {
+// readAll reads to the end, or until what was read is whole; either must come
+// before buf is full.
+func readAll(fd int, buf []byte, whole func([]byte) bool) (n int, err error) {
 	for n < len(buf) {
 		m, err := syscall.Read(fd, buf[n:])
 		switch {
@@ -212,7 +228,9 @@ func readAll(fd int, buf []byte) (n int, err error) {
 		case m == 0:
 			return n, nil
 		default:
-			n += m
+			if n += m; whole != nil && whole(buf[:n]) {
+				return n, nil
+			}
 		}
 	}
 	return n, errNotPlain

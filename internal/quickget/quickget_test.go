@@ -117,6 +117,25 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// An answer is whole with the last byte that its head announces, and not one
+// earlier.
+func TestWhole(t *testing.T) {
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\npass\nword 12\n"
+	for n := range len(answer) {
+		if quickget.Whole([]byte(answer[:n])) {
+			t.Errorf("whole at %q", answer[:n])
+		}
+	}
+	if !quickget.Whole([]byte(answer)) {
+		t.Errorf("not whole: %q", answer)
+	}
+	for _, never := range []string{answer + "x", "HTTP/1.1 200 OK\r\n\r\nContent-Length: 0\r\n", "HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\npw\n"} {
+		if quickget.Whole([]byte(never)) {
+			t.Errorf("whole: %q", never)
+		}
+	}
+}
+
 // What is printed is one line and nothing of the head; what is kept as a
 // refusal looks like an object.
 func FuzzRead(f *testing.F) {

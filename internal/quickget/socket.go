@@ -18,7 +18,7 @@ func socketOf(config string) (string, error) {
 		return "", errNotPlain
 	}
 	doc := make([]byte, info.Size+1)
-	n, err := readAll(fd, doc)
+	n, err := readAll(fd, doc, nil)
 	if err != nil {
 		return "", err
 	}

@@ -106,6 +106,7 @@ var wordsOfMessages = map[string][2]string{
 
 	"event.credential.read":       {"password letta da un programma", "password read by a program"},
 	"event.credential.reads":      {"letture del giorno", "reads of the day"},
+	"event.credential.unreadable": {"password non apribile, non consegnata", "password can't be opened, not handed out"},
 	"event.credential.accepted":   {"password accettata", "password accepted"},
 	"event.credential.superseded": {"superata da una più recente", "superseded"},
 	"event.credential.extended":   {"scadenza posticipata (dichiarata)", "date claimed as postponed"},
