@@ -79,6 +79,10 @@ func (s *studio) program(uid int, args ...string) result {
 // commands.
 const slowly = "--log-level=info"
 
+// quickPatience is how long a service may take before `get` goes the way of
+// all commands after all, as may happen on a very busy machine.
+const quickPatience = 5 * time.Second
+
 // `get` answers the same, to the byte, whether it does so before the rest of
 // the program has begun or goes the way of all commands.
 func TestQuickGetSaysTheSame(t *testing.T) {
@@ -170,7 +174,9 @@ func TestQuickGetRefused(t *testing.T) {
 	}
 	service := s.start()
 	const nobody = 65534
+	begun := time.Now()
 	r := s.program(nobody, "get", rossi)
+	impatient := time.Since(begun) > quickPatience
 	want := result{exitFailed, "", "ingest: error: not permitted\n" +
 		"ingest: hint: ask the administrator to add your group to web.readers or web.admins\n"}
 	if r != want {
@@ -187,7 +193,7 @@ func TestQuickGetRefused(t *testing.T) {
 			t.Errorf("the audit log has a read: %v", row)
 		}
 	}
-	if refused != 1 {
+	if refused != 1 && !impatient {
 		t.Errorf("refusals in the audit log: got %d, want 1: %v", refused, rows)
 	}
 }
@@ -224,7 +230,13 @@ func TestQuickGetStart(t *testing.T) {
 		}
 		return packages, bytes
 	}
-	packages, allocated := trace("get", rossi)
+	var packages []string
+	var allocated int
+	for impatient := true; impatient; { // a get that lost its patience went on to the rest
+		begun := time.Now()
+		packages, allocated = trace("get", rossi)
+		impatient = time.Since(begun) > quickPatience
+	}
 	all, allAllocated := trace(slowly, "get", rossi)
 	t.Logf("%d packages with %d bytes before the answer, %d with %d before the other way begins", len(packages), allocated, len(all), allAllocated)
 	// 30 and 20 kB when this was written.
