@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -25,10 +26,14 @@ var (
 	ErrUnanswered = errors.New("web: the service did not answer")
 	// ErrCut: a streamed answer did not come whole.
 	ErrCut = errors.New("web: the service's answer broke off")
+	// ErrQueue: more callers wait on the socket than the system lets wait.
+	ErrQueue = errors.New("web: the queue of callers is full")
 )
 
-// dialTimeout is for a connection to a service that is there but busy.
-const dialTimeout = 5 * time.Second
+// dialTimeout is for a connection to a service that is there but busy: as
+// long as a mail program waits for its password. Where the machine itself has
+// no time for us, five seconds may pass before the first try.
+const dialTimeout = 30 * time.Second
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 256 << 20
@@ -72,6 +77,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("connecting: %w: %w", ErrNoService, ErrPathTooLong)
 	}
+	var full error
 	for {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", path)
@@ -83,13 +89,13 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 		case errors.Is(err, fs.ErrPermission):
 			return nil, fmt.Errorf("connecting: %w", ErrDenied)
 		case !errors.Is(err, syscall.EAGAIN):
-			return nil, fmt.Errorf("connecting to the service: %w", err)
+			return nil, fmt.Errorf("connecting to the service: %w", errors.Join(full, err))
 		}
-		// The queue of connections is full.
-		select {
+		full = ErrQueue
+		select { // at moments that are not everybody's
 		case <-ctx.Done():
-			return nil, fmt.Errorf("connecting to the service: %w", ctx.Err())
-		case <-time.After(50 * time.Millisecond):
+			return nil, fmt.Errorf("connecting to the service: %w: %w", full, ctx.Err())
+		case <-time.After(25*time.Millisecond + rand.N(50*time.Millisecond)):
 		}
 	}
 }

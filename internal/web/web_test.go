@@ -21,6 +21,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pec-ingest/internal/web"
 )
 
@@ -569,5 +571,56 @@ func TestPlainAnswer(t *testing.T) {
 		if contentType != tt.contentType || body != tt.body {
 			t.Errorf("%s, accepting %s: got %s %q, want %s %q", tt.name, tt.accept, contentType, body, tt.contentType, tt.body)
 		}
+	}
+}
+
+// Who finds the queue of a service full waits for a place and is not turned
+// away; who gives up learns what it was.
+func TestDialWaitsInQueue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	var waiting []net.Conn
+	defer func() {
+		for _, c := range waiting {
+			c.Close()
+		}
+	}()
+	for {
+		c, err := net.Dial("unix", path)
+		if errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		if err != nil || len(waiting) > 100 {
+			t.Fatalf("filling the queue: %v after %d", err, len(waiting))
+		}
+		waiting = append(waiting, c)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := web.Dial(ctx, path); !errors.Is(err, web.ErrQueue) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with the queue full: got %v, want that it says so", err)
+	}
+	came := make(chan error)
+	go func() {
+		c, err := web.Dial(t.Context(), path)
+		if err == nil {
+			c.Close()
+		}
+		came <- err
+	}()
+	taken, _, err := unix.Accept(fd) // of those that wait, the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(taken)
+	if err := <-came; err != nil {
+		t.Errorf("with a place in the queue: %v", err)
 	}
 }
