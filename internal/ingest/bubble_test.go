@@ -23,6 +23,7 @@ import (
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/secret"
 	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/vault"
@@ -269,7 +270,7 @@ func (b *bubble) storePassword(mailbox, provider string) {
 		return errors.Join(
 			tx.PutClient(vault.Client{Mailbox: mailbox, Provider: provider, AddedAt: now}),
 			tx.PutVersion(vault.Version{Mailbox: mailbox, Login: mailbox, N: 1, Source: "test", Label: label, Sealed: sealed, ReceivedAt: now, StoredAt: now,
-				ProvenAt: now, Expires: now.AddDate(0, 0, 90), ValidityDays: 90, Addr: provider + ".example:993", State: ingest.VersionProven}),
+				ProvenAt: now, Expires: schedule.Day(now, roma()).AddDate(0, 0, 90), ValidityDays: 90, Addr: provider + ".example:993", State: ingest.VersionProven}),
 			tx.PutCredential(vault.Credential{Mailbox: mailbox, Login: mailbox, Last: 1, Current: 1, Proven: 1}))
 	})
 }
