@@ -148,6 +148,7 @@ func (s *killStudio) undisturbed(w weather) ending {
 // nothing is left to do.
 func (s *killStudio) recover(i int, before beginning) {
 	s.t.Helper()
+	s.imap.AwaitGone(inboxName(i)) // what the server was told last is done
 	s.inVault(func(tx *vault.Tx) error { return pausesOver(tx, false) })
 	s.exits(exitOK, "once", "--warn")
 	var doubtful []string

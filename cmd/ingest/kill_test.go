@@ -206,6 +206,7 @@ func (s *killStudio) play(i int, env string) ending {
 		if s.afterKill != nil {
 			s.afterKill()
 		}
+		s.imap.AwaitGone(inboxName(i)) // what the server was told last is done
 		s.exits(exitOK, "once", "--warn")
 	case err != nil:
 		s.t.Fatalf("%s: %v\n%s", env, err, out)

@@ -284,6 +284,7 @@ func (l *loop) killed(program, env string) bool {
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		l.imap.AwaitGone(studioPEC) // what the server was told last is done
 		return true
 	}
 	if err != nil {
