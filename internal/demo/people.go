@@ -33,12 +33,24 @@ var ages = []int{93, 91, 88, 85, 84, 81, 80, 74, 74, 71, 66, 63, 60, 57, 53, 46,
 
 // heavyDay is when the rest of them wrote: so long ago that their passwords
 // expire on a Monday.
-func heavyDay(now time.Time) int {
+func heavyDay(today time.Time) int {
 	age := 62
-	for now.AddDate(0, 0, 90-age).Weekday() != time.Monday {
+	for today.AddDate(0, 0, 90-age).Weekday() != time.Monday {
 		age--
 	}
 	return age
+}
+
+// wroteAt is when the client of that number wrote: in the morning of a day of
+// the studio's, whatever the hour is now.
+func wroteAt(now time.Time, i int, studio *time.Location) time.Time {
+	y, m, d := now.In(studio).Date()
+	noon := time.Date(y, m, d, 12, 0, 0, 0, studio)
+	age := heavyDay(noon)
+	if i < len(ages) {
+		age = ages[i]
+	}
+	return noon.AddDate(0, 0, -age).Add(-time.Duration(i) * 11 * time.Minute)
 }
 
 // photographer is who sends a picture instead of a letter.
@@ -50,6 +62,10 @@ func demoPassword(i int) string { return fmt.Sprintf("Demo%02dxQ", i+1) }
 // Populate adds clients with a history to the story's. It takes some seconds.
 func (d *Demo) Populate(ctx context.Context) error {
 	now := time.Now()
+	rome, err := time.LoadLocation("Europe/Rome")
+	if err != nil {
+		return fmt.Errorf("reading the studio's time zone: %w", err)
+	}
 	genuine := d.authority.Provider(signer, "GESTORE DI PROVA S.p.A.")
 	send := func(from, subject, text string, at time.Time, files ...pectest.Attachment) error {
 		e := pectest.Envelope{Provider: genuine, Sender: from, Recipients: []string{studio}, Subject: subject, SentAt: at.Truncate(time.Second),
@@ -58,10 +74,6 @@ func (d *Demo) Populate(ctx context.Context) error {
 	}
 	for i, name := range businesses {
 		mailbox, password := demoMailbox(i), demoPassword(i)
-		age := heavyDay(now)
-		if i < len(ages) {
-			age = ages[i]
-		}
 		phone, by, used := fmt.Sprintf("051 5550%02d", i), provider, []string(nil)
 		if i%7 == 0 {
 			used = []string{"Fatture in Cloud"}
@@ -75,15 +87,14 @@ func (d *Demo) Populate(ctx context.Context) error {
 		if i == photographer {
 			continue
 		}
-		at := now.AddDate(0, 0, -age).Add(-time.Duration(i) * 11 * time.Minute)
-		if err := send(mailbox, "Password per programmi di posta", "Buongiorno,\r\nla password per programmi di posta è: "+password+"\r\nCordiali saluti\r\n"+name+"\r\n", at); err != nil {
+		if err := send(mailbox, "Password per programmi di posta", "Buongiorno,\r\nla password per programmi di posta è: "+password+"\r\nCordiali saluti\r\n"+name+"\r\n", wroteAt(now, i, rome)); err != nil {
 			return err
 		}
 	}
 	if _, err := d.servers.addUser("ferri@pec.gestore.example", "Ferri22zK"); err != nil {
 		return err
 	}
-	err := errors.Join(
+	err = errors.Join(
 		send("ferri@pec.gestore.example", "nuova password", "Buongiorno,\r\nsono un nuovo cliente, ecco la password per programmi di posta: Ferri22zK\r\nGrazie\r\nCarlo Ferri\r\n", now.Add(-5*time.Hour)),
 		send(demoMailbox(photographer), "Password", "Buongiorno,\r\nvi mando la foto della password per programmi di posta.\r\n"+businesses[photographer]+"\r\n", now.Add(-2*time.Hour),
 			pectest.Attachment{Name: "foto.png", Type: "image/png", Data: photo(demoPassword(photographer))}),
