@@ -14,6 +14,7 @@ type verdict struct {
 	source string
 	facts  facts
 	texts  []text
+	hits   []hit
 
 	mixed   bool // two mailboxes are named before one password
 	crowded bool // more values than a letter can have
@@ -54,6 +55,7 @@ func (l *letter) scanText(t *text, f facts, sender string) []hit {
 
 // decide forms groups and says what the letter is.
 func (v *verdict) decide(hits []hit, sender string) {
+	v.hits = hits
 	v.crowded = len(hits) >= maxHits
 	var dropped []string
 	for i := range hits {

@@ -20,6 +20,7 @@ type group struct {
 	trimmed  bool // see reading
 	ended    bool
 	starred  bool
+	vague    bool // found, but not all that is said beside it is understood
 	past     bool // old, negated, dead, webmail, quoted: asked only if nothing else is there
 }
 

@@ -22,6 +22,9 @@ type lexicon struct {
 	order   map[section][]string
 	small   map[section]map[string]bool // lang/small.txt
 	people  map[string]bool             // lang/words-names.txt
+	plain   map[section]map[string]bool // lang/plain.txt
+
+	harmless *lexicon // the phrases of lang/plain.txt, and nothing else
 }
 
 type phrase struct {
@@ -61,10 +64,9 @@ func loadLexicon() *lexicon {
 		words:   map[string]bool{},
 		names:   map[string]bool{},
 		order:   map[section][]string{},
-		small:   map[section]map[string]bool{},
 		people:  map[string]bool{},
 	}
-	for _, name := range []string{"it.txt", "en.txt"} {
+	for _, name := range []string{"it.txt", "en.txt", "neighbours.txt"} {
 		sec := section("")
 		for _, line := range langLines(name) {
 			if strings.HasPrefix(line, "[") {
@@ -77,17 +79,11 @@ func loadLexicon() *lexicon {
 	for _, line := range langLines("names.txt") {
 		l.names[line] = true
 	}
-	sec := section("")
-	for _, line := range langLines("small.txt") {
-		if strings.HasPrefix(line, "[") {
-			sec = section(strings.Trim(line, "[]"))
-			l.small[sec] = map[string]bool{}
-			continue
-		}
-		for _, w := range splitWords(line) {
-			l.small[sec][w] = true
-			l.words[w] = true
-		}
+	l.small = smallWords("small.txt", func(_ section, w string) { l.words[w] = true })
+	l.harmless = &lexicon{byFirst: map[string][]phrase{}, words: map[string]bool{}, order: map[section][]string{}}
+	l.plain = smallWords("plain.txt", nil)
+	for _, line := range sectionLines("plain.txt", "harmless") {
+		l.harmless.add(line, "harmless")
 	}
 	for _, name := range []string{"words-it.txt", "words-en.txt", "words-names.txt"} {
 		for _, line := range langLines(name) {
@@ -100,6 +96,39 @@ func loadLexicon() *lexicon {
 		}
 	}
 	return l
+}
+
+// smallWords reads a file of single words by section, and shows each to also.
+func smallWords(name string, also func(section, string)) map[section]map[string]bool {
+	out := map[section]map[string]bool{}
+	sec := section("")
+	for _, line := range langLines(name) {
+		if strings.HasPrefix(line, "[") {
+			sec = section(strings.Trim(line, "[]"))
+			out[sec] = map[string]bool{}
+			continue
+		}
+		for _, w := range splitWords(line) {
+			out[sec][w] = true
+			if also != nil {
+				also(sec, w)
+			}
+		}
+	}
+	return out
+}
+
+// sectionLines gives the lines of one section of a language file.
+func sectionLines(name string, want section) (out []string) {
+	in := false
+	for _, line := range langLines(name) {
+		if strings.HasPrefix(line, "[") {
+			in = strings.Trim(line, "[]") == string(want)
+		} else if in {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 // langLines gives the lines of a language file without blanks and comments.

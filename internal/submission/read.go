@@ -151,8 +151,28 @@ func (l *letter) verdict(r *Result) *verdict {
 	plain := l.judge(l.plain, r.Mailbox)
 	rich := l.judge(l.html, r.Mailbox)
 	v := combine(plain, rich, r)
+	if best := v.accepted(); len(best) > 0 {
+		for _, form := range []*verdict{plain, rich} {
+			if form != nil && !form.understands(best, l.names) {
+				for _, g := range best {
+					g.vague = true
+				}
+			}
+		}
+	}
 	r.HoldsMore = l.docs+l.messages > 0 || v.facts.ownWords > coveringLetter
 	return v
+}
+
+// accepted are the passwords that no person need look at, if they work.
+func (v *verdict) accepted() (best []*group) {
+	if v.state == Found {
+		return v.groups[:1]
+	}
+	for _, p := range v.pairs {
+		best = append(best, p.groups[0])
+	}
+	return best
 }
 
 // coveringLetter is how many words of its own a letter has that says no more
@@ -194,7 +214,7 @@ func candidates(groups []*group) []Candidate {
 			} else if g.doubtful {
 				score = min(score, Clear-1)
 			}
-			out = append(out, Candidate{Secret: secret.FromString(f), Where: g.where, Score: max(score, 1), Why: g.why, Loose: i == 0 && (g.ended || g.starred)})
+			out = append(out, Candidate{Secret: secret.FromString(f), Where: g.where, Score: max(score, 1), Why: g.why, Loose: i == 0 && (g.ended || g.starred || g.vague)})
 		}
 	}
 	return out

@@ -1,0 +1,251 @@
+package submission
+
+import "strings"
+
+// understands tells whether all that the sender's own words say beside a clear
+// password is understood: sentences that hold it or name a password are made
+// of words that can change nothing, others don't touch it, and no other value
+// is left without an explanation. What is not understood is enough where a
+// login proves it, else a person must look.
+//
+// It asks for known words instead of looking for bad ones, because there are
+// endless ways to take a password back.
+func (v *verdict) understands(best []*group, names map[string]bool) bool {
+	for _, g := range best {
+		if handmade(g.forms[0]) {
+			return false
+		}
+	}
+	if v.loosely(best) {
+		return false
+	}
+	for i := range v.texts {
+		beside := false // on the line of the password, or behind it in its paragraph
+		for _, s := range v.texts[i].sentences() {
+			clear, holds := v.clear(s, best, names, beside && s.goesOn)
+			if !clear {
+				return false
+			}
+			beside = holds
+		}
+	}
+	return true
+}
+
+// loosely tells whether another value stands in the letter that nothing
+// explains, or this one was written by somebody before.
+func (v *verdict) loosely(best []*group) bool {
+	for _, h := range v.hits {
+		same := false
+		for _, g := range best {
+			same = same || contains(h.reading.forms, g.forms[0])
+		}
+		switch {
+		case same && h.zone == zoneQuoted:
+			return true // the studio has seen it already
+		case same, h.zone != zoneOwn, h.kind != kindStrong && h.kind != kindWeird:
+		case h.old || h.negated || h.dead || h.webmail || h.other:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// handmade tells whether a value looks like a person's: a word or a name with
+// a year or a mark behind, which no provider generates, or a hash.
+func handmade(s string) bool {
+	if len(s) > 24 {
+		return true
+	}
+	start := -1
+	for i := 0; i <= len(s); i++ {
+		letter := i < len(s) && (s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z')
+		switch {
+		case letter && start < 0:
+			start = i
+		case !letter && start >= 0:
+			if run := strings.ToLower(s[start:i]); len(run) >= 4 && (knownWord(run) || lex().people[run]) {
+				return true
+			}
+			start = -1
+		}
+	}
+	return false
+}
+
+// sentence is a piece of the sender's own words, up to a full stop or the end
+// of a line that nothing continues.
+type sentence struct {
+	toks      []token
+	signature bool
+	quest     bool
+	goesOn    bool // on the line where the one before ended
+}
+
+// sentences cuts a text, without quotations and legal notices.
+func (t *text) sentences() []sentence {
+	var out []sentence
+	var s sentence
+	end := func() {
+		if len(s.toks) > 0 {
+			out = append(out, s)
+		}
+		s = sentence{}
+	}
+	for i := range t.lines {
+		l := &t.lines[i]
+		if l.blank || l.zone == zoneQuoted || l.zone == zoneDisclaimer || len(l.toks) == 0 {
+			end()
+			continue
+		}
+		if !startsLower(l.toks[0].s) && !strings.HasPrefix(l.toks[0].s, "(") {
+			end()
+		}
+		s.signature = l.zone == zoneSignature
+		for k := range l.toks {
+			tok := &l.toks[k]
+			s.toks = append(s.toks, *tok)
+			s.quest = s.quest || tok.quest && tok.kind == kindWord
+			if tok.stop && tok.kind != kindOther && !abbreviated(l, k) {
+				end()
+				s.goesOn, s.signature = true, l.zone == zoneSignature
+			}
+		}
+		if len(s.toks) == 0 {
+			s.goesOn = false
+		}
+	}
+	end()
+	return out
+}
+
+// clear tells whether a sentence changes nothing, and whether it holds the
+// password. strict: also if it doesn't seem to be about it.
+func (v *verdict) clear(s sentence, best []*group, names map[string]bool, strict bool) (clear, holds bool) {
+	small := lex().plain
+	toks := s.toks
+	former := false
+	for i := range toks {
+		if among(&toks[i], best) {
+			holds = true
+		} else if v.past(&toks[i]) {
+			former = true
+		}
+	}
+	if holds && former {
+		return false, true
+	}
+	toks = toks[greets(toks):]
+	var words []string
+	for i := range toks {
+		if tok := &toks[i]; strings.Count(tok.core, ".") > 1 && tok.kind == kindWord {
+			continue // "imaps.pec.example", "s.r.l"
+		} else if tok.kind == kindWord || tok.kind == kindNone || tok.kind == kindWeird && !among(tok, best) {
+			words = append(words, tok.words...)
+		}
+	}
+	strange, touched := false, holds || strict || s.quest
+	for i := 0; i < len(words); {
+		if p, ok := lex().harmless.longest(words[i:]); ok {
+			i += len(p.words)
+			continue
+		}
+		w := words[i]
+		i++
+		touched = touched || touches(w) && !(s.signature && small["contact"][w])
+		switch {
+		case small["words"][w], former && small["former"][w], names[w], isDigits(w), passwordWord(w):
+		case small["filed"][w] && strings.HasPrefix(best[0].where, "attachment:"):
+		case len(v.facts.explained) > 0 && small["spelling"][w]: // and compared, see heed
+		default:
+			strange = true
+		}
+	}
+	return !strange || !touched, holds
+}
+
+// greets counts the tokens of a greeting with the names behind it: "Gentile
+// dott.ssa Neri,", "ciao Carla".
+func greets(toks []token) int {
+	var words []string
+	for i := range toks[:min(len(toks), 8)] {
+		words = append(words, toks[i].words...)
+	}
+	if len(words) == 0 {
+		return 0
+	}
+	p, ok := lex().longest(words, "greeting")
+	if !ok {
+		return 0
+	}
+	n, named := 0, len(p.words)
+	for n < len(toks) && named > 0 {
+		named -= len(toks[n].words)
+		n++
+	}
+	if n > 0 && toks[n-1].comma {
+		return n
+	}
+	known := n
+	for i := n; i < len(toks) && i < n+6 && toks[i].kind == kindWord; i++ {
+		title := true
+		for _, w := range toks[i].words {
+			title = title && (lex().people[w] || lex().plain["title"][w])
+		}
+		if title && known == i {
+			known = i + 1
+		}
+		if !title && !startsUpper(toks[i].s) {
+			break
+		}
+		if toks[i].comma || i == len(toks)-1 {
+			return i + 1
+		}
+	}
+	return known
+}
+
+// touches tells whether a word may say something of the password.
+func touches(w string) bool {
+	p := lex().plain
+	if p["touch"][w] || passwordWord(w) {
+		return true
+	}
+	if p["words"][w] {
+		return false
+	}
+	for n := 3; n <= len(w) && n <= 9; n++ {
+		if p["touchstem"][w[:n]] {
+			return true
+		}
+	}
+	for n := 3; n <= 4 && n < len(w); n++ {
+		if p["touchend"][w[len(w)-n:]] {
+			return true
+		}
+	}
+	return false
+}
+
+// among tells whether a token is one of the passwords.
+func among(tok *token, groups []*group) bool {
+	for _, g := range groups {
+		if contains(g.forms, tok.core) || contains(g.forms, tok.s) {
+			return true
+		}
+	}
+	return false
+}
+
+// past tells whether a token is a value that is said to be an older one.
+func (v *verdict) past(tok *token) bool {
+	for _, g := range v.groups {
+		if g.past && among(tok, []*group{g}) {
+			return true
+		}
+	}
+	return false
+}
+
+func isDigits(s string) bool { return strings.Trim(s, digits) == "" }
