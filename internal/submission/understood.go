@@ -20,9 +20,12 @@ func (v *verdict) understands(best []*group, names map[string]bool) bool {
 		return false
 	}
 	for i := range v.texts {
-		beside := false // on the line of the password, or behind it in its paragraph
-		for _, s := range v.texts[i].sentences() {
-			clear, holds := v.clear(s, best, names, beside && s.goesOn)
+		beside := false // the sentence before holds the password
+		all := v.texts[i].sentences()
+		for k, s := range all {
+			s.strict = beside && s.goesOn
+			s.former = v.hasPast(s) || k+1 < len(all) && len(all[k+1].toks) == 1 && v.hasPast(all[k+1])
+			clear, holds := v.clear(s, best, names)
 			if !clear {
 				return false
 			}
@@ -80,6 +83,10 @@ type sentence struct {
 	toks      []token
 	signature bool
 	quest     bool
+	subject   bool
+	part      bool // "1/2"
+	strict    bool // on the line of the password, right behind it
+	former    bool // with an older password, or its label
 	goesOn    bool // on the line where the one before ended
 }
 
@@ -107,6 +114,8 @@ func (t *text) sentences() []sentence {
 			tok := &l.toks[k]
 			s.toks = append(s.toks, *tok)
 			s.quest = s.quest || tok.quest && tok.kind == kindWord
+			s.part = s.part || rePart.MatchString(tok.core)
+			s.subject = t.source == "subject"
 			if tok.stop && tok.kind != kindOther && !abbreviated(l, k) {
 				end()
 				s.goesOn, s.signature = true, l.zone == zoneSignature
@@ -120,21 +129,16 @@ func (t *text) sentences() []sentence {
 	return out
 }
 
+// rePart: "1/2", "2/2", a password in parts.
+var rePart = patternWith("/", `^[1-4]/[2-4]$`)
+
 // clear tells whether a sentence changes nothing, and whether it holds the
-// password. strict: also if it doesn't seem to be about it.
-func (v *verdict) clear(s sentence, best []*group, names map[string]bool, strict bool) (clear, holds bool) {
+// password.
+func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear, holds bool) {
 	small := lex().plain
 	toks := s.toks
-	former := false
 	for i := range toks {
-		if among(&toks[i], best) {
-			holds = true
-		} else if v.past(&toks[i]) {
-			former = true
-		}
-	}
-	if holds && former {
-		return false, true
+		holds = holds || among(&toks[i], best)
 	}
 	toks = toks[greets(toks):]
 	var words []string
@@ -145,24 +149,66 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool, strict
 			words = append(words, tok.words...)
 		}
 	}
-	strange, touched := false, holds || strict || s.quest
+	touched := holds || s.strict || s.quest || s.part
+	turned, strange := false, 0
+	if onlyNames(words, names) {
+		return true, holds
+	}
 	for i := 0; i < len(words); {
 		if p, ok := lex().harmless.longest(words[i:]); ok {
 			i += len(p.words)
 			continue
 		}
+		if p, ok := lex().longest(words[i:], "closing"); ok && i == 0 {
+			i += len(p.words)
+			continue
+		}
+		if p, ok := lex().longest(words[i:], "field"); ok && i == 0 && !holds {
+			i += len(p.words) + 1 // "Codice univoco: M5UXCR1"
+			continue
+		}
 		w := words[i]
 		i++
 		touched = touched || touches(w) && !(s.signature && small["contact"][w])
+		turned = turned || small["turn"][w]
 		switch {
-		case small["words"][w], former && small["former"][w], names[w], isDigits(w), passwordWord(w):
+		case small["words"][w], s.former && (small["former"][w] || !holds && small["formerly"][w]), names[w], isDigits(w), passwordWord(w):
 		case small["filed"][w] && strings.HasPrefix(best[0].where, "attachment:"):
 		case len(v.facts.explained) > 0 && small["spelling"][w]: // and compared, see heed
+		case s.subject && w == "scaduta" && !holds:
+		case ofFirm(words, i-1, names):
 		default:
-			strange = true
+			strange++
 		}
 	}
-	return !strange || !touched, holds
+	touched = touched || turned && len(words) < longAside
+	return (strange == 0 && !s.part) || !touched, holds
+}
+
+// onlyNames: "Anna", "Mario Rossi", "Grazie, Rita".
+func onlyNames(words []string, names map[string]bool) bool {
+	for i := 0; i < len(words); i++ {
+		if p, ok := lex().longest(words[i:], "closing"); ok {
+			i += len(p.words) - 1
+		} else if !names[words[i]] && !lex().people[words[i]] && !lex().plain["title"][words[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// longAside is how many words a sentence has that is about something else,
+// if a short one might be about the password: "Non prima di lunedì".
+const longAside = 9
+
+// ofFirm tells whether an unknown word stands beside the sender's name:
+// "Officine Rossi".
+func ofFirm(words []string, i int, names map[string]bool) bool {
+	w := words[i]
+	if knownWord(w) && !ordinary(w) || lex().people[w] || touches(w) {
+		return false
+	}
+	return i > 0 && names[words[i-1]] || i+1 < len(words) && names[words[i+1]]
 }
 
 // greets counts the tokens of a greeting with the names behind it: "Gentile
@@ -238,11 +284,14 @@ func among(tok *token, groups []*group) bool {
 	return false
 }
 
-// past tells whether a token is a value that is said to be an older one.
-func (v *verdict) past(tok *token) bool {
+// hasPast tells whether a sentence holds a value that is said to be an older
+// one, or the webmail's.
+func (v *verdict) hasPast(s sentence) bool {
 	for _, g := range v.groups {
-		if g.past && among(tok, []*group{g}) {
-			return true
+		for i := range s.toks {
+			if g.past && among(&s.toks[i], []*group{g}) {
+				return true
+			}
 		}
 	}
 	return false
