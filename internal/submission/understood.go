@@ -20,16 +20,16 @@ func (v *verdict) understands(best []*group, names map[string]bool) bool {
 		return false
 	}
 	for i := range v.texts {
-		beside := false // the sentence before holds the password
+		beside, behind := false, false // the sentence before holds the password, one of those before does
 		all := v.texts[i].sentences()
 		for k, s := range all {
-			s.strict = beside && s.goesOn
+			s.strict, s.behind = beside && s.near && !s.signature, behind && !s.signature
 			s.former = v.hasPast(s) || k+1 < len(all) && len(all[k+1].toks) == 1 && v.hasPast(all[k+1])
 			clear, holds := v.clear(s, best, names)
 			if !clear {
 				return false
 			}
-			beside = holds
+			beside, behind = holds, behind || holds
 		}
 	}
 	return true
@@ -85,17 +85,21 @@ type sentence struct {
 	quest     bool
 	subject   bool
 	part      bool // "1/2"
-	strict    bool // on the line of the password, right behind it
+	near      bool // no empty line before it
+	strict    bool // right behind the sentence of the password
+	behind    bool // somewhere behind it
 	former    bool // with an older password, or its label
-	goesOn    bool // on the line where the one before ended
 }
 
 // sentences cuts a text, without quotations and legal notices.
 func (t *text) sentences() []sentence {
 	var out []sentence
 	var s sentence
+	near := false
 	end := func() {
 		if len(s.toks) > 0 {
+			s.near = near
+			near = true
 			out = append(out, s)
 		}
 		s = sentence{}
@@ -104,6 +108,7 @@ func (t *text) sentences() []sentence {
 		l := &t.lines[i]
 		if l.blank || l.zone == zoneQuoted || l.zone == zoneDisclaimer || len(l.toks) == 0 {
 			end()
+			near = false
 			continue
 		}
 		if !startsLower(l.toks[0].s) && !strings.HasPrefix(l.toks[0].s, "(") {
@@ -118,11 +123,8 @@ func (t *text) sentences() []sentence {
 			s.subject = t.source == "subject"
 			if tok.stop && tok.kind != kindOther && !abbreviated(l, k) {
 				end()
-				s.goesOn, s.signature = true, l.zone == zoneSignature
+				s.signature = l.zone == zoneSignature
 			}
-		}
-		if len(s.toks) == 0 {
-			s.goesOn = false
 		}
 	}
 	end()
@@ -172,6 +174,8 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 		touched = touched || touches(w) && !(s.signature && small["contact"][w])
 		turned = turned || small["turn"][w]
 		switch {
+		case s.quest:
+			strange++
 		case small["words"][w], s.former && (small["former"][w] || !holds && small["formerly"][w]), names[w], isDigits(w), passwordWord(w):
 		case small["filed"][w] && strings.HasPrefix(best[0].where, "attachment:"):
 		case len(v.facts.explained) > 0 && small["spelling"][w]: // and compared, see heed
@@ -181,11 +185,25 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 			strange++
 		}
 	}
-	touched = touched || turned && len(words) < longAside
+	touched = touched || turned && len(words) < longAside || s.behind && len(words) < remark && !s.titled()
 	return (strange == 0 && !s.part) || !touched, holds
 }
 
-// onlyNames: "Anna", "Mario Rossi", "Grazie, Rita".
+// remark is how many words a remark on the password may have that names
+// nothing of it: "Specchiata.", "Anzi, fermi tutti."
+const remark = 4
+
+// titled tells whether a sentence is a name or an address: "Officine Rossi".
+func (s *sentence) titled() bool {
+	for _, tok := range s.toks {
+		if len(tok.words) > 0 && tok.kind == kindWord && !startsUpper(tok.s) {
+			return false
+		}
+	}
+	return len(s.toks) > 1 && !s.toks[len(s.toks)-1].stop
+}
+
+// onlyNames: ""Anna", "Mario Rossi", "Grazie, Rita".
 func onlyNames(words []string, names map[string]bool) bool {
 	for i := 0; i < len(words); i++ {
 		if p, ok := lex().longest(words[i:], "closing"); ok {
@@ -255,7 +273,7 @@ func greets(toks []token) int {
 // touches tells whether a word may say something of the password.
 func touches(w string) bool {
 	p := lex().plain
-	if p["touch"][w] || passwordWord(w) {
+	if p["touch"][w] || passwordWord(w) || lex().small["kin"][w] {
 		return true
 	}
 	if p["words"][w] {
