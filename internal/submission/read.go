@@ -131,8 +131,24 @@ func (l *letter) read(sender string, sent time.Time, loc *time.Location) *Result
 	r := &Result{State: None, Mailbox: sender}
 	v := l.verdict(r)
 	l.dates(v, r, sent, loc)
+	if l.longAgo(sent) {
+		for _, g := range v.accepted() {
+			g.vague = true
+		}
+	}
 	v.fillResult(r, l, sender)
 	return r
+}
+
+// longAgo tells whether a day beside the password is over a year past: the
+// password may be of that day, too.
+func (l *letter) longAgo(sent time.Time) bool {
+	for _, m := range l.mentions {
+		if m.lone && !m.day.IsZero() && m.day.Before(sent.AddDate(-1, 0, 0)) {
+			return true
+		}
+	}
+	return false
 }
 
 // verdict reads all but the dates, for r's mailbox, and notes in r what it

@@ -78,9 +78,10 @@ type Candidate struct {
 	Score  int      // 0 to 100; at least Clear where the text leaves no doubt
 	Why    []string // stable English words
 
-	// Loose: the punctuation behind it is likely the sentence's, or the asterisks
-	// around it bold, and may be the password's: enough where a login proves it,
-	// else a person must look.
+	// Loose: enough where a login proves it, else a person must look. The
+	// punctuation behind it is likely the sentence's, or the asterisks around it
+	// bold, and may be the password's; or not all that is said beside it is
+	// understood, and may change it.
 	Loose bool
 }
 

@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the committed table")
 
-// outcome of one letter: found (right), asked (a person decides), missed, wrong.
+// outcome of one letter: found (right), asked (a person decides), missed, wrong,
+// refused (loose and not the password: never stored, a login would refuse it).
 func outcome(s sample, r *submission.Result) string {
 	first := ""
 	if len(r.Candidates) > 0 {
@@ -26,6 +27,9 @@ func outcome(s sample, r *submission.Result) string {
 		case submission.Found:
 			if s.secret != "" && first == s.secret {
 				return "found"
+			}
+			if r.Candidates[0].Loose {
+				return "refused"
 			}
 			return "wrong"
 		case submission.Ambiguous, submission.Intended:
@@ -56,7 +60,8 @@ func outcome(s sample, r *submission.Result) string {
 // TestCorpus reads every letter of the corpus, and fails on a wrong password,
 // below the promised rates, or when a class got worse than the committed table.
 func TestCorpus(t *testing.T) {
-	type row struct{ found, asked, missed, wrong int }
+	// alone are those found that are taken without a login, too.
+	type row struct{ found, alone, asked, refused, missed, wrong int }
 	rows := map[string]*row{}
 	positive, negative := row{}, row{}
 	letters, others := 0, 0
@@ -82,6 +87,11 @@ func TestCorpus(t *testing.T) {
 			switch got {
 			case "found":
 				x.found++
+				if r.State != submission.Found || !r.Candidates[0].Loose {
+					x.alone++
+				}
+			case "refused":
+				x.refused++
 			case "asked":
 				x.asked++
 			case "missed":
@@ -112,9 +122,9 @@ func TestCorpus(t *testing.T) {
 			t.Logf("%s: the password is not among the candidates: %s, want %q", s.name, describe(r), s.secret)
 		}
 	}
-	text := positive.found + positive.asked + positive.missed + positive.wrong
-	t.Logf("letters: %d found, %d asked, %d missed, %d wrong; others: %d none, %d asked, %d wrong",
-		positive.found, positive.asked, positive.missed, positive.wrong, negative.found, negative.asked, negative.wrong)
+	text := positive.found + positive.asked + positive.refused + positive.missed + positive.wrong
+	t.Logf("letters: %d found, %d of them without a login, %d asked, %d refused, %d missed, %d wrong; others: %d none, %d asked, %d wrong",
+		positive.found, positive.alone, positive.asked, positive.refused, positive.missed, positive.wrong, negative.found, negative.asked, negative.wrong)
 	if letters < 300 || others < 200 {
 		t.Errorf("corpus: got %d letters and %d others, want at least 300 and 200", letters, others)
 	}
@@ -129,7 +139,7 @@ func TestCorpus(t *testing.T) {
 	}
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-24s %6s %6s %6s %6s\n", "class", "found", "asked", "missed", "wrong")
+	fmt.Fprintf(&b, "%-24s %6s %6s %6s %7s %6s %6s\n", "class", "found", "alone", "asked", "refused", "missed", "wrong")
 	classes := make([]string, 0, len(rows))
 	for c := range rows {
 		classes = append(classes, c)
@@ -137,7 +147,7 @@ func TestCorpus(t *testing.T) {
 	sort.Strings(classes)
 	for _, c := range classes {
 		x := rows[c]
-		fmt.Fprintf(&b, "%-24s %6d %6d %6d %6d\n", c, x.found, x.asked, x.missed, x.wrong)
+		fmt.Fprintf(&b, "%-24s %6d %6d %6d %7d %6d %6d\n", c, x.found, x.alone, x.asked, x.refused, x.missed, x.wrong)
 	}
 	file := filepath.Join(corpusDir, "TABLE")
 	if *update {
