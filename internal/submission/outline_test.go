@@ -96,6 +96,9 @@ func (s sample) arrangements() map[string][]byte {
 func TestOutline(t *testing.T) {
 	none, saved := 0, 0
 	for i, s := range corpus(t) {
+		if strings.HasPrefix(s.class, "unproven") && i%5 > 0 {
+			continue // they differ in wording, which the others do enough
+		}
 		for name, raw := range s.arrangements() {
 			if name != "as it is" && name != "document behind" && (i+len(name))%2 == 1 {
 				continue // each arrangement with half of the letters: there are many

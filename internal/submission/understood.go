@@ -12,7 +12,7 @@ import "strings"
 // endless ways to take a password back.
 func (v *verdict) understands(best []*group, names map[string]bool) bool {
 	for _, g := range best {
-		if handmade(g.forms[0]) {
+		if handmade(g.forms[0]) && !v.facts.app {
 			return false
 		}
 	}
@@ -171,7 +171,7 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 		}
 		w := words[i]
 		i++
-		touched = touched || touches(w) && !(s.signature && small["contact"][w])
+		touched = touched || touches(w) && !(s.signature && small["contact"][w]) || lex().small["kin"][w] && !s.signature
 		turned = turned || small["turn"][w]
 		switch {
 		case s.quest:
@@ -273,7 +273,7 @@ func greets(toks []token) int {
 // touches tells whether a word may say something of the password.
 func touches(w string) bool {
 	p := lex().plain
-	if p["touch"][w] || passwordWord(w) || lex().small["kin"][w] {
+	if p["touch"][w] || passwordWord(w) {
 		return true
 	}
 	if p["words"][w] {

@@ -63,16 +63,16 @@ func TestUnderstoodInBothForms(t *testing.T) {
 }
 
 // A word that is a person's is no generated password, a hash neither; the
-// webmail's password looks like that.
+// webmail's password looks like that. Only a letter that names ours is believed.
 func TestHandmadeIsLoose(t *testing.T) {
 	for _, c := range []struct {
 		password string
 		loose    bool
 	}{
-		{"N8vtxRk2", false}, {"bpkwtnqzrfshyvlc", false}, {"5rTk-8WmZ-q2Lx", false},
-		{"Casa1234!", true}, {"Mario1970", true}, {"Studio2023!", true}, {"5f4dcc3b5aa765d61d8327deb882cf99", true},
+		{": N8vtxRk2", false}, {": bpkwtnqzrfshyvlc", false}, {": 5rTk-8WmZ-q2Lx", false},
+		{"per programmi di posta: Casa1234!", false}, {": Casa1234!", true}, {": Mario1970", true}, {": Studio2023!", true}, {": 5f4dcc3b5aa765d61d8327deb882cf99", true},
 	} {
-		r := submission.Find(message("Password", "Password per programmi di posta: "+c.password), submission.Options{})
+		r := submission.Find(message("Password", "Password "+c.password), submission.Options{})
 		if r.State != submission.Found || r.Candidates[0].Loose != c.loose {
 			t.Errorf("%s: got %s %s loose %v, want found, loose %v", c.password, r.State, describe(r), len(r.Candidates) > 0 && r.Candidates[0].Loose, c.loose)
 		}
