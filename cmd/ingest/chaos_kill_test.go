@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,6 +34,9 @@ func TestChaosKill(t *testing.T) {
 			if chaosLong() {
 				n = c.long
 			}
+			if v, err := strconv.Atoi(os.Getenv("PEC_INGEST_KILLS")); err == nil {
+				n = v
+			}
 			s := newKillStudio(t, program, time.Now().Truncate(time.Second), n+1)
 			begun := time.Now()
 			before := s.prepare(0)
@@ -58,6 +63,9 @@ func TestChaosKill(t *testing.T) {
 				got := s.ending(i, before)
 				what := fmt.Sprintf("%s killed after %v", c.name, moment)
 				wantSame(t, what, want, got)
+				if i%10 == 0 {
+					t.Logf("%d of %d", i, n)
+				}
 				for mailbox, logins := range want.logins {
 					if got.logins[mailbox] > logins+1 {
 						t.Errorf("%s: %s saw %d logins, want %d or one more", what, mailbox, got.logins[mailbox], logins)
