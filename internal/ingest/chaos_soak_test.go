@@ -44,6 +44,7 @@ type soakPassword struct{ sent, proven, ended time.Time }
 // it but logins to clients' mailboxes.
 type soakRun struct {
 	begun, ended time.Time
+	day          time.Time // of begun, as package schedule keeps days
 	quiet        bool
 }
 
@@ -334,7 +335,7 @@ func (s *soak) once() {
 		s.t.Errorf("a run on a calm day: %v", err)
 	}
 	died := ctx.Err() != nil
-	s.runs = append(s.runs, soakRun{begun, time.Now(), err == nil && s.troubles() == before && s.away == 0 && s.smtpAway == 0})
+	s.runs = append(s.runs, soakRun{begun, time.Now(), schedule.Day(begun, roma()), err == nil && s.troubles() == before && s.away == 0 && s.smtpAway == 0})
 	s.cancel = nil
 	cancel()
 	s.cut()
@@ -452,15 +453,14 @@ func (s *soak) warnedBy(first, proven, until time.Time) (at time.Time, ok bool) 
 		if !r.ended.Before(until) {
 			break
 		}
-		day := schedule.Day(r.begun, roma())
-		if !r.quiet || !r.begun.After(proven) || day.Before(first) {
+		if !r.quiet || !r.begun.After(proven) || r.day.Before(first) {
 			continue
 		}
 		if given && r.begun.UTC().Hour() == 7 {
 			return r.ended, true
 		}
-		weekend := day.Weekday() == time.Saturday || day.Weekday() == time.Sunday
-		given = given || r.begun.UTC().Hour() >= 11 && !weekend && !schedule.Holiday(day)
+		weekend := r.day.Weekday() == time.Saturday || r.day.Weekday() == time.Sunday
+		given = given || r.begun.UTC().Hour() >= 11 && !weekend && !schedule.Holiday(r.day)
 	}
 	return at, false
 }
