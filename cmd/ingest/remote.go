@@ -26,14 +26,15 @@ func (r *remote) close() { r.client.Close() }
 
 // ask calls one endpoint and gives its refusal the class it had there.
 func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out, err error) {
-	for begun := time.Now(); ; {
+	begun := time.Now()
+	for tries := 0; ; tries++ {
 		err = r.client.Call(ctx, name, in, &out)
 		var p *web.Problem
 		busy := errors.As(err, &p) && p.Class == web.ClassBusy
 		// On a machine that has no time for us the service may hang up before
 		// it has our question, and what programs ask all day may be asked twice.
 		busy = busy || errors.Is(err, web.ErrUnanswered) && (name == "get" || name == "status")
-		if !busy || time.Since(begun) > busyWait || !sleep(ctx, busyPause()) {
+		if !busy || time.Since(begun) > busyWait || !sleep(ctx, busyPause(tries)) {
 			break
 		}
 	}
@@ -54,10 +55,15 @@ func (r *remote) explain(ctx context.Context, err error) error {
 }
 
 // A service that has too many callers is asked again for as long as a mail
-// program waits for its password, at moments that are not everybody's.
+// program waits for its password, at moments that are not everybody's, and
+// less and less often: a thousand callers who ask again at once would take the
+// time that it needs for their answers.
 const busyWait = 30 * time.Second
 
-func busyPause() time.Duration { return 50*time.Millisecond + rand.N(200*time.Millisecond) }
+func busyPause(tries int) time.Duration {
+	pause := min(50*time.Millisecond<<min(tries, 6), time.Second)
+	return pause + rand.N(2*pause)
+}
 
 // sleep tells whether it slept to the end.
 func sleep(ctx context.Context, d time.Duration) bool {
