@@ -83,7 +83,6 @@ type sentence struct {
 	toks      []token
 	signature bool
 	quest     bool
-	subject   bool
 	part      bool // "1/2"
 	near      bool // no empty line before it
 	strict    bool // right behind the sentence of the password
@@ -120,7 +119,6 @@ func (t *text) sentences() []sentence {
 			s.toks = append(s.toks, *tok)
 			s.quest = s.quest || tok.quest && tok.kind == kindWord
 			s.part = s.part || rePart.MatchString(tok.core)
-			s.subject = t.source == "subject"
 			if tok.stop && tok.kind != kindOther && !abbreviated(l, k) {
 				end()
 				s.signature = l.zone == zoneSignature
@@ -179,7 +177,6 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 		case small["words"][w], s.former && (small["former"][w] || !holds && small["formerly"][w]), names[w], isDigits(w), passwordWord(w):
 		case small["filed"][w] && strings.HasPrefix(best[0].where, "attachment:"):
 		case len(v.facts.explained) > 0 && small["spelling"][w]: // and compared, see heed
-		case s.subject && w == "scaduta" && !holds:
 		case ofFirm(words, i-1, names):
 		default:
 			strange++
@@ -217,7 +214,7 @@ func onlyNames(words []string, names map[string]bool) bool {
 
 // longAside is how many words a sentence has that is about something else,
 // if a short one might be about the password: "Non prima di lunedì".
-const longAside = 9
+const longAside = 12
 
 // ofFirm tells whether an unknown word stands beside the sender's name:
 // "Officine Rossi".
