@@ -93,12 +93,18 @@ to_studio = ["capo@studio.example"]
 // bubble goes on. Time begins anew in each bubble, on 1 January 2000.
 func openBubble(t testing.TB, dir string) *bubble {
 	t.Helper()
+	return openLogging(t, dir, slog.NewTextHandler(io.Discard, nil))
+}
+
+// openLogging is openBubble with a log that somebody reads.
+func openLogging(t testing.TB, dir string, log slog.Handler) *bubble {
+	t.Helper()
 	b := &bubble{t: t, dir: dir, born: time.Now()}
 	cfg, err := config.Load(filepath.Join(b.dir, "config.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.service, err = ingest.Open(cfg, ingest.Writing, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if b.service, err = ingest.Open(cfg, ingest.Writing, slog.New(log)); err != nil {
 		t.Fatal(err)
 	}
 	b.ca = servertest.NewCA(t)

@@ -164,7 +164,6 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 			return good, err
 		}
 		good, request = true, nil
-		d.update(func(st *DaemonState) { st.Phase = PhaseWatching })
 		begun := time.Now().Round(0) // the wall clock
 		if err := sess.Watch(ctx, s.cfg.Inbox.Poll, d.wake); err != nil {
 			if ctx.Err() == nil {
@@ -181,7 +180,8 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 // manySeen is from how many messages on a pass is a long one.
 const manySeen = 200
 
-// daemonPass makes one pass on the daemon's session.
+// daemonPass makes one pass on the daemon's session. Who asked for it is told
+// when the state says what came of it.
 func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *passRequest) error {
 	d := s.daemon
 	d.update(func(st *DaemonState) { st.Phase = PhasePassing })
@@ -192,11 +192,13 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 	o.session = sess
 	signOfLife(d, &o)
 	sum, err := s.Pass(ctx, o)
-	request.answer(sum, err)
 	if err != nil {
+		request.answer(sum, err)
 		return err
 	}
 	if o.DryRun {
+		d.update(func(st *DaemonState) { st.Phase = PhaseWatching })
+		request.answer(sum, nil)
 		return nil
 	}
 	if sum.Seen >= manySeen {
@@ -204,14 +206,18 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	d.repeats.forget()
+	var failing *time.Time
 	d.update(func(st *DaemonState) {
-		if st.FailingSince != nil {
-			s.log.Info("the studio's inbox answers again", "event", "inbox.back", "since", *st.FailingSince)
-		}
+		failing = st.FailingSince
+		st.Phase = PhaseWatching
 		st.Passes++
 		st.LastPassAt, st.LastPass = &now, &sum
 		st.LastError, st.LastErrorAt, st.FailingSince = "", nil, nil
 	})
+	if failing != nil {
+		s.log.Info("the studio's inbox answers again", "event", "inbox.back", "since", *failing)
+	}
+	request.answer(sum, nil)
 	s.refresh(ctx)
 	s.heartbeat(ctx, now)
 	s.OutboxChanged()

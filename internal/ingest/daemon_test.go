@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,6 +198,57 @@ func TestRunNoOverlap(t *testing.T) {
 		if _, err := b.service.Once(context.Background(), ingest.RunOptions{}); err != nil {
 			t.Errorf("after the daemon: %v", err)
 		}
+	})
+}
+
+// heldLog holds who logs an event until it is released.
+type heldLog struct {
+	slog.Handler
+	event            string
+	reached, release chan struct{}
+}
+
+func (l *heldLog) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "event" && a.Value.String() == l.event {
+			close(l.reached)
+			<-l.release
+		}
+		return true
+	})
+	return nil
+}
+
+// Who asked for a pass is answered when the service has taken note of it: a
+// status asked for next tells of it.
+func TestRunAnswersAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		layBubble(t, dir, "")
+		log := &heldLog{slog.NewTextHandler(io.Discard, nil), "inbox.back", make(chan struct{}), make(chan struct{})}
+		b := openLogging(t, dir, log)
+		defer b.close()
+		b.setFail(fmt.Errorf("connecting: %w", inbox.ErrNetwork))
+		b.run(func() {
+			b.setFail(nil)
+			done := make(chan error, 1)
+			go func() {
+				_, err := b.service.Once(context.Background(), ingest.RunOptions{})
+				done <- err
+			}()
+			<-log.reached
+			synctest.Wait()
+			if len(done) > 0 {
+				t.Error("answered while the service was still taking note")
+			}
+			close(log.release)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if got := b.state(); got.Passes != 1 || got.Phase != ingest.PhaseWatching || got.LastError != "" {
+				t.Errorf("after the answer: got %d passes, %s, %q", got.Passes, got.Phase, got.LastError)
+			}
+		})
 	})
 }
 
