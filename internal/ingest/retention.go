@@ -8,8 +8,13 @@ import (
 	"pec-ingest/internal/vault"
 )
 
-// destroyAtOnce bounds the versions of one transaction.
-const destroyAtOnce = 30
+const (
+	// destroyAtOnce bounds the versions of one transaction.
+	destroyAtOnce = 30
+	// destroyEvery is how often all versions are read for what is to be
+	// destroyed; vault.destroy_after is counted in days.
+	destroyEvery = time.Hour
+)
 
 // destroyOld destroys the secrets of versions that were replaced longer than
 // vault.destroy_after ago. What is known about them stays. The current and
@@ -17,7 +22,7 @@ const destroyAtOnce = 30
 // has not ended.
 func (s *Service) destroyOld(ctx context.Context, now time.Time) error {
 	after := s.cfg.Vault.DestroyAfter
-	if after == 0 {
+	if since := now.Sub(s.destroyed); after == 0 || 0 <= since && since < destroyEvery {
 		return nil
 	}
 	if doubtful, err := s.clockDoubtful(ctx, now); err != nil || doubtful {
@@ -50,6 +55,7 @@ func (s *Service) destroyOld(ctx context.Context, now time.Time) error {
 	if len(doomed) > 0 {
 		s.log.Info("secrets of replaced passwords destroyed", "event", "secrets.destroyed", "count", len(doomed))
 	}
+	s.destroyed = now
 	return nil
 }
 

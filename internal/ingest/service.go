@@ -53,6 +53,7 @@ type Service struct {
 	jobs     *sync.Mutex   // held while another job runs
 	deciding *itemLocks    // held while a person's decision on an item is carried out
 
+	destroyed time.Time    // when destroyOld last looked through the vault; guarded by jobs
 	ask       Asker        // for a protected identity of the one-time codes
 	leisurely bool         // the checks take their time; guarded by checking
 	cluster   cluster      // other services on the same vault
