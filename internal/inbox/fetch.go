@@ -14,6 +14,7 @@ import (
 
 const (
 	headerBatch = 500      // messages in one FETCH of headers
+	metaMost    = 2_000    // messages whose size and date are kept, before the next headers
 	bodyBatch   = 50       // messages in one FETCH of whole messages, and
 	bodyBytes   = 4 << 20  // their size, unless one alone is larger
 	itemBudget  = 1 << 10  // what surrounds the literal in one FETCH response
@@ -66,6 +67,9 @@ func (s *Session) Headers(ctx context.Context, uids []uint32, fn func(Header) er
 			UID: it.uid, Size: it.meta.size, InternalDate: it.meta.date, Flags: it.flags,
 			Raw: it.raw, Truncated: it.over || len(it.raw) >= MaxHeader,
 		})
+	}
+	if len(s.meta) > metaMost {
+		clear(s.meta) // Fetch asks again where it must
 	}
 	missing, err = s.twice(ctx, uids, func(uids []uint32) ([]uint32, error) {
 		var batches []batch

@@ -47,21 +47,20 @@ type known struct {
 // mailbox without a password stands in it as missing.
 func (s *Service) Status(ctx context.Context, mailbox string, now time.Time) ([]StatusRow, error) {
 	mailbox = strings.ToLower(mailbox)
-	all, err := s.inventory(ctx, mailbox)
-	if err != nil {
-		return nil, err
-	}
-	if mailbox != "" && len(all) == 0 {
-		return nil, noSuchMailbox(mailbox)
-	}
 	warned, err := s.causes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	runs := s.warningRuns(now)
-	rows := make([]StatusRow, 0, len(all))
-	for _, k := range all {
+	var rows []StatusRow
+	err = s.eachKnown(ctx, mailbox, func() { rows = []StatusRow{} }, func(k known) {
 		rows = append(rows, s.statusRow(k, now, runs, warned))
+	})
+	if err == nil && mailbox != "" && len(rows) == 0 {
+		err = noSuchMailbox(mailbox)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return rows, nil
 }
@@ -73,8 +72,15 @@ func noSuchMailbox(mailbox string) error {
 // inventory reads the clients with their credentials, in the order of their
 // mailboxes; removed clients are left out.
 func (s *Service) inventory(ctx context.Context, mailbox string) (all []known, err error) {
-	err = s.vault.View(ctx, func(tx *vault.Tx) error {
-		all = nil
+	err = s.eachKnown(ctx, mailbox, func() { all = nil }, func(k known) { all = append(all, k) })
+	return all, err
+}
+
+// eachKnown is inventory for one who needs only a little of each, which is a
+// kilobyte. begin is called first, and whenever all begins anew.
+func (s *Service) eachKnown(ctx context.Context, mailbox string, begin func(), fn func(known)) error {
+	return s.vault.View(ctx, func(tx *vault.Tx) error {
+		begin()
 		one := func(c vault.Client) error {
 			if !c.RemovedAt.IsZero() {
 				return nil
@@ -84,7 +90,7 @@ func (s *Service) inventory(ctx context.Context, mailbox string) (all []known, e
 				return err
 			}
 			if len(creds) == 0 {
-				all = append(all, known{client: c})
+				fn(known{client: c})
 			}
 			for _, cred := range creds {
 				k := known{client: c, cred: cred}
@@ -98,7 +104,7 @@ func (s *Service) inventory(ctx context.Context, mailbox string) (all []known, e
 						return err
 					}
 				}
-				all = append(all, k)
+				fn(k)
 			}
 			return nil
 		}
@@ -111,7 +117,6 @@ func (s *Service) inventory(ctx context.Context, mailbox string) (all []known, e
 		}
 		return one(c)
 	})
-	return all, err
 }
 
 // facts turns a credential into what the expiry policy asks for.
@@ -293,21 +298,43 @@ type DueRow struct {
 
 // Due lists what the warnings run would send on a day; zero means now.
 func (s *Service) Due(ctx context.Context, now, day time.Time) ([]DueRow, error) {
-	all, warned, err := s.warnable(ctx)
+	var facts []schedule.Facts
+	err := s.eachKnown(ctx, "", func() { facts = nil }, func(k known) {
+		if k.version.N != 0 {
+			facts = append(facts, s.facts(k))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	warned, err := s.causes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	on := s.today(now)
 	var warnings []schedule.Warning
 	if day.IsZero() || !day.After(on) {
-		warnings = schedule.Due(now, s.warnings.NextWorking(now, s.policy), factsOf(s, all), warned, s.policy)
+		warnings = schedule.Due(now, s.warnings.NextWorking(now, s.policy), facts, warned, s.policy)
 	} else {
 		on = day
-		warnings = schedule.Forecast(now, day, s.warnings, factsOf(s, all), warned, s.policy)
+		warnings = schedule.Forecast(now, day, s.warnings, facts, warned, s.policy)
 	}
 	clients := map[string]vault.Client{}
-	for _, k := range all {
-		clients[k.client.Mailbox] = k.client
+	err = s.vault.View(ctx, func(tx *vault.Tx) error {
+		clear(clients)
+		for _, w := range warnings {
+			c, ok, err := tx.Client(w.Mailbox)
+			if err != nil {
+				return err
+			}
+			if ok {
+				clients[w.Mailbox] = c
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	rows := make([]DueRow, 0, len(warnings))
 	for _, w := range warnings {

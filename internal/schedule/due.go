@@ -63,6 +63,11 @@ func (w Warning) Key() string {
 //
 // The order is by mailbox, login, expiry date.
 func Due(now time.Time, next time.Time, facts []Facts, warned func(key string) bool, p Policy) []Warning {
+	return due(now, next, newest(facts), warned, p)
+}
+
+// due is Due with the newest facts alone.
+func due(now time.Time, next time.Time, facts []Facts, warned func(key string) bool, p Policy) []Warning {
 	if warned == nil {
 		warned = func(string) bool { return false }
 	}
@@ -70,7 +75,7 @@ func Due(now time.Time, next time.Time, facts []Facts, warned func(key string) b
 	horizon := p.horizon(today, next)
 
 	var list []Warning
-	for _, f := range newest(facts) {
+	for _, f := range facts {
 		for _, s := range p.streams(f) {
 			if w, ok := s.pending(today, horizon, warned); ok {
 				list = append(list, w)
@@ -108,8 +113,8 @@ func (p Policy) horizon(today, next time.Time) time.Time {
 // superseded and has a password. (`ingest use` supersedes a newer one.)
 func newest(facts []Facts) []Facts {
 	type id struct{ mailbox, login string }
-	at := map[id]int{}
-	var out []Facts
+	at := make(map[id]int, len(facts))
+	out := make([]Facts, 0, len(facts))
 	for _, f := range facts {
 		if f.Superseded || f.Missing || f.Expires.IsZero() {
 			continue
@@ -278,10 +283,11 @@ func Forecast(now, day time.Time, c Cron, facts []Facts, warned func(string) boo
 	}
 	sent := map[string]bool{}
 	known := func(key string) bool { return sent[key] || (warned != nil && warned(key)) }
+	facts = newest(facts)
 	var list []Warning
 	for run := c.NextWorking(now, p); !run.IsZero() && !p.Today(run).After(day); {
 		next := c.NextWorking(run, p)
-		for _, w := range Due(run, next, facts, known, p) {
+		for _, w := range due(run, next, facts, known, p) {
 			sent[w.Key()] = true
 			if p.Today(run).Equal(day) {
 				list = append(list, w)

@@ -32,9 +32,10 @@ const growBy = 1 << 20
 // call into it is guarded, values are copied under that guard, and after such
 // a fault the store refuses all further work.
 type boltStore struct {
-	db     *bolt.DB
-	file   *os.File
-	broken atomic.Bool
+	db      *bolt.DB
+	file    *os.File
+	broken  atomic.Bool
+	touched atomic.Int64 // bytes of the mapping read since they were given back
 }
 
 // openBolt hands an open and locked file to bbolt. It takes the file over,
@@ -102,7 +103,7 @@ func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) e
 	if err := ctx.Err(); err != nil { // waiting for the writer may take long
 		return err
 	}
-	kv := &boltKV{store: s, ctx: ctx, writable: writable}
+	kv := &boltKV{store: s, ctx: ctx, tx: tx, writable: writable}
 	err = s.guard(func() error {
 		kv.bucket = tx.Bucket([]byte(bucketName))
 		if kv.bucket != nil || !writable {
@@ -172,9 +173,35 @@ func (s *boltStore) guard(call func() error) (err error) {
 	return err
 }
 
+const (
+	// touchedByKey is what finding one key adds to the mapped memory at most, in
+	// most cases: a page, and what the kernel maps around it.
+	touchedByKey = 64 << 10
+	// touchedMost is how much may be added before all is given back.
+	touchedMost = 8 << 20
+)
+
+// touch counts what was read of the mapping, and gives all of it back now and
+// then. The pages stay in the kernel's cache and are mapped again when they are
+// read; otherwise a process that has once read its whole vault has it in its
+// memory for ever. In a transaction, as here, the mapping can't move.
+func (kv *boltKV) touch(n int) {
+	s := kv.store
+	if s.touched.Add(int64(n)) < touchedMost {
+		return
+	}
+	s.touched.Store(0)
+	_ = s.guard(func() error {
+		// A refusal does no harm.
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, s.db.Info().Data, uintptr(kv.tx.Size()), syscall.MADV_DONTNEED)
+		return nil
+	})
+}
+
 type boltKV struct {
 	store    *boltStore
 	ctx      context.Context
+	tx       *bolt.Tx
 	bucket   *bolt.Bucket
 	writable bool
 	changed  bool // something was put or deleted
@@ -185,6 +212,7 @@ func (kv *boltKV) Get(key string) (v []byte, err error) {
 		return nil, nil
 	}
 	err = kv.store.guard(func() error { v = bytes.Clone(kv.bucket.Get([]byte(key))); return nil })
+	kv.touch(touchedByKey + len(v))
 	return v, err
 }
 
@@ -193,6 +221,7 @@ func (kv *boltKV) Put(key string, v []byte) error {
 		return ErrReadOnly
 	}
 	kv.changed = true
+	kv.touch(touchedByKey)
 	return kv.store.guard(func() error { return kv.bucket.Put([]byte(key), v) })
 }
 
@@ -219,6 +248,7 @@ func (kv *boltKV) Scan(prefix string, fn func(key string, v []byte) error) error
 		if n%64 == 0 && kv.ctx.Err() != nil {
 			return kv.ctx.Err()
 		}
+		kv.touch(len(k) + len(v))
 		if err := fn(string(k), v); err != nil {
 			return err
 		}
