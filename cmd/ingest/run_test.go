@@ -15,11 +15,14 @@ import (
 	"time"
 )
 
+var builtIn string // buildOnce's folder, removed by TestMain
+
 var buildOnce = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "ingest-run")
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	if err := os.Chmod(dir, 0o755); err != nil { // for tests that are another user
 		return "", err
 	}

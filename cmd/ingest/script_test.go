@@ -12,7 +12,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ingest": main})
+	testscript.Main(tidy{m}, map[string]func(){"ingest": main})
+}
+
+// tidy removes at the end what belongs to no single test.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	code := t.M.Run()
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
+	}
+	return code
 }
 
 // The stories of testdata/*.txtar: what a person types and sees. They check

@@ -37,7 +37,7 @@ func TestKilled(t *testing.T) {
 	committed := 0
 	for round := range 12 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		cmd.Env = append(os.Environ(), env+"="+dir)
+		cmd.Env = append(os.Environ(), env+"="+dir, "TMPDIR="+t.TempDir()) // it can't tidy up
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
