@@ -166,7 +166,7 @@ func (p *pass) commitAnswer(ctx context.Context, sub *vault.Submission, i int, r
 		}
 		s.Intent = nil
 		if result.Outcome == probe.Refused {
-			s.Candidates[i].Refused = true
+			s.Candidates[i].Refused, s.Candidates[i].RefusedAt = true, p.now
 			s.Candidates[i].Sealed = nil
 		}
 		if result.Denied || result.Outcome == probe.Refused {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/secret"
@@ -334,7 +335,16 @@ func (p *pass) settleRefused(ctx context.Context, refused []refusedGroup, accept
 		count[r.provider]++
 	}
 	for provider, n := range count {
-		if massRefusal(n, accepted[provider]) {
+		if !massRefusal(n, accepted[provider]) {
+			continue
+		}
+		// Refusals that an interrupted pass has left are judged by what it was
+		// told besides them.
+		others, err := p.acceptedSince(ctx, provider, firstRefusal(refused, provider, p.now))
+		if err != nil {
+			return fmt.Errorf("looking for logins that %s accepted: %w", provider, err)
+		}
+		if accepted[provider] += others; massRefusal(n, accepted[provider]) {
 			p.log.Error("a provider refuses every password tried in this run: no client is told, each waits for a person",
 				"event", "probe.mass_refusal", "provider", provider, "refused", n,
 				"hint", "sign in to one of these mailboxes by hand; then decide with `ingest review`")
@@ -352,6 +362,42 @@ func (p *pass) settleRefused(ctx context.Context, refused []refusedGroup, accept
 		}
 	}
 	return nil
+}
+
+// firstRefusal is when the pass began in which the first of these refusals was
+// met; at the latest now.
+func firstRefusal(refused []refusedGroup, provider string, now time.Time) time.Time {
+	first := now
+	for _, r := range refused {
+		for _, c := range r.sub.Candidates {
+			if r.provider == provider && !c.RefusedAt.IsZero() && c.RefusedAt.Before(first) {
+				first = c.RefusedAt
+			}
+		}
+	}
+	return first
+}
+
+// acceptedSince counts the mailboxes of a provider whose last login, at since
+// or later, was accepted.
+func (p *pass) acceptedSince(ctx context.Context, provider string, since time.Time) (n int, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		n = 0
+		return tx.Credentials(func(cred vault.Credential) error {
+			if cred.LastCheck.Result != string(probe.Accepted) || cred.LastCheck.At.Before(since) {
+				return nil
+			}
+			client, ok, err := tx.Client(cred.Mailbox)
+			if err != nil || !ok {
+				return err
+			}
+			if _, id, _, err := p.targetOf(client, cred.Signer); err == nil && id == provider {
+				n++
+			}
+			return nil
+		})
+	})
+	return n, err
 }
 
 // unlessAlone is the error that ends the pass, nil where it concerns one

@@ -15,6 +15,7 @@ type verdict struct {
 	facts  facts
 	texts  []text
 	hits   []hit
+	words  []string // of the sentence that is being read; used again for the next
 
 	mixed   bool // two mailboxes are named before one password
 	crowded bool // more values than a letter can have

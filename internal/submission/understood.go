@@ -1,6 +1,9 @@
 package submission
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // understands tells whether all that the sender's own words say beside a clear
 // password is understood: sentences that hold it or name a password are made
@@ -92,16 +95,22 @@ type sentence struct {
 
 // sentences cuts a text, without quotations and legal notices.
 func (t *text) sentences() []sentence {
-	var out []sentence
+	n := 0
+	for i := range t.lines {
+		n += len(t.lines[i].toks)
+	}
+	toks := make([]token, 0, n) // of all sentences, one behind the other
+	out := make([]sentence, 0, len(t.lines))
 	var s sentence
-	near := false
+	near, start := false, 0
 	end := func() {
-		if len(s.toks) > 0 {
+		if len(toks) > start {
 			s.near = near
 			near = true
+			s.toks = toks[start:len(toks):len(toks)]
 			out = append(out, s)
 		}
-		s = sentence{}
+		s, start = sentence{}, len(toks)
 	}
 	for i := range t.lines {
 		l := &t.lines[i]
@@ -116,7 +125,7 @@ func (t *text) sentences() []sentence {
 		s.signature = l.zone == zoneSignature
 		for k := range l.toks {
 			tok := &l.toks[k]
-			s.toks = append(s.toks, *tok)
+			toks = append(toks, *tok)
 			s.quest = s.quest || tok.quest && tok.kind == kindWord
 			s.part = s.part || rePart.MatchString(tok.core)
 			if tok.stop && tok.kind != kindOther && !abbreviated(l, k) {
@@ -141,7 +150,7 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 		holds = holds || among(&toks[i], best)
 	}
 	toks = toks[greets(toks):]
-	var words []string
+	words := slices.Grow(v.words[:0], 64)
 	for i := range toks {
 		if tok := &toks[i]; strings.Count(tok.core, ".") > 1 && tok.kind == kindWord {
 			continue // "imaps.pec.example", "s.r.l"
@@ -149,6 +158,7 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 			words = append(words, tok.words...)
 		}
 	}
+	v.words = words
 	touched := holds || s.strict || s.quest || s.part
 	turned, strange := false, 0
 	if onlyNames(words, names) {
@@ -229,7 +239,7 @@ func ofFirm(words []string, i int, names map[string]bool) bool {
 // greets counts the tokens of a greeting with the names behind it: "Gentile
 // dott.ssa Neri,", "ciao Carla".
 func greets(toks []token) int {
-	var words []string
+	words := make([]string, 0, 16)
 	for i := range toks[:min(len(toks), 8)] {
 		words = append(words, toks[i].words...)
 	}

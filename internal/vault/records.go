@@ -2,6 +2,7 @@ package vault
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -166,6 +167,12 @@ const (
 func (s Submission) normal() Submission {
 	s.SentAt, s.ReceivedAt, s.JudgedAt = second(s.SentAt), second(s.ReceivedAt), second(s.JudgedAt)
 	s.Stated = day(s.Stated)
+	for i := range s.Candidates {
+		if c := &s.Candidates[i]; !c.RefusedAt.Equal(second(c.RefusedAt)) {
+			s.Candidates = slices.Clone(s.Candidates)
+			s.Candidates[i].RefusedAt = second(c.RefusedAt)
+		}
+	}
 	if s.Intent != nil {
 		i := *s.Intent
 		i.At = second(i.At)
@@ -205,6 +212,8 @@ type Candidate struct {
 	Sealed  []byte `json:"sealed,omitempty"` // nil once destroyed
 	Label   Label  `json:"label,omitzero"`
 	Refused bool   `json:"refused,omitempty"`
+	// RefusedAt is when the pass began that was refused; zero in older vaults.
+	RefusedAt time.Time `json:"refused_at,omitzero"`
 }
 
 // Intent is committed before a login is tried.
