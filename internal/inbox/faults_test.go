@@ -5,35 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/secret"
 	"pec-ingest/internal/servertest"
 )
 
-// No test may leave a goroutine behind. What is about to end has the time that
-// a busy machine needs.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for end := time.Now().Add(patience); code == 0; {
-		err := goleak.Find()
-		if err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+// No test may leave a goroutine behind.
+func TestMain(m *testing.M) { servertest.ExitWithoutLeaks(m) }
 
 // pass is what the pipeline does with an inbox of whose messages those in
 // letters are to be filed: it reads everything and files them.

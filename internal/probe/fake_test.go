@@ -5,41 +5,20 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/servertest"
 )
 
-// patience is for a machine that is very busy with other things.
-const patience = 2 * time.Minute
-
-// No test may leave a goroutine behind. What is about to end has the time that
-// a busy machine needs.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for end := time.Now().Add(patience); code == 0; {
-		err := goleak.Find()
-		if err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+// No test may leave a goroutine behind.
+func TestMain(m *testing.M) { servertest.ExitWithoutLeaks(m) }
 
 // run is a subtest in simulated time: a server that keeps us waiting costs
 // nothing.
