@@ -167,11 +167,9 @@ const (
 func (s Submission) normal() Submission {
 	s.SentAt, s.ReceivedAt, s.JudgedAt = second(s.SentAt), second(s.ReceivedAt), second(s.JudgedAt)
 	s.Stated = day(s.Stated)
+	s.Candidates = slices.Clone(s.Candidates)
 	for i := range s.Candidates {
-		if c := &s.Candidates[i]; !c.RefusedAt.Equal(second(c.RefusedAt)) {
-			s.Candidates = slices.Clone(s.Candidates)
-			s.Candidates[i].RefusedAt = second(c.RefusedAt)
-		}
+		s.Candidates[i].RefusedAt = second(s.Candidates[i].RefusedAt)
 	}
 	if s.Intent != nil {
 		i := *s.Intent
