@@ -210,6 +210,27 @@ func TestInstalled(t *testing.T) {
 	if out := must("", "ingest", "metrics"); !strings.Contains(out, `pec_ingest_credential_state{login="`+client) || !strings.Contains(out, `pec_ingest_probes_total{result="accepted"} 1`) {
 		t.Errorf("the metrics lack the client or the login:\n%s", out)
 	}
+	// The small program answers alone, even while the other is not there; what
+	// is no password is told by the other, as ever.
+	whole := in("usr/lib/pec-ingest/ingest")
+	if err := os.Rename(whole, whole+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := chroot(t, root, "", "ingest", "get", client); code != 0 || out != clientPW+"\n" {
+		t.Errorf("get without the large program: got %d, %q", code, out)
+	}
+	if _, code := chroot(t, root, "", "ingest", "version"); code != 1 {
+		t.Errorf("version without the large program: got exit %d, want 1", code)
+	}
+	if err := os.Rename(whole+".away", whole); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := chroot(t, root, "", "ingest", "get", "nessuno@pec.example"); code != 3 || out != "" {
+		t.Errorf("get of a mailbox that is none: got %d, %q, want 3 and nothing", code, out)
+	}
+	if out := must("", "ingest", "profile", client, "--for", "isync"); !strings.Contains(out, "ingest get ") || strings.Contains(out, "usr/lib") {
+		t.Errorf("the settings for isync do not name the small program:\n%s", out)
+	}
 	// Somebody else on the machine.
 	cmd := exec.Command("chroot", "--userspec=65534:65534", root, "/usr/bin/ingest", "get", client)
 	if out, err := cmd.Output(); err == nil || len(out) > 0 {

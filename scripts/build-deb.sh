@@ -25,14 +25,19 @@ export DEB_MAINTAINER SOURCE_DATE_EPOCH DEB_VERSION=$version DEB_ARCH=$arch
 rm -rf dist/stage dist/config.toml
 stage=dist/stage
 share=$stage/usr/share
-mkdir -p $stage/usr/bin $stage/usr/lib/{systemd/system,sysusers.d,tmpfiles.d} \
+mkdir -p $stage/usr/bin $stage/usr/lib/{pec-ingest,systemd/system,sysusers.d,tmpfiles.d} \
   $share/man/man1 $share/man/man5 $share/bash-completion/completions \
   $share/zsh/vendor-completions $share/fish/vendor_completions.d $share/doc/pec-ingest/examples
 
-CGO_ENABLED=0 GOARCH=$arch $GO build -trimpath -buildvcs=auto -ldflags '-s -w -buildid=' -o $stage/usr/bin/ingest ./cmd/ingest
+# The program, and the small one before it (cmd/ingest/front).
+build() {
+  CGO_ENABLED=0 GOARCH=$arch $GO build -trimpath -buildvcs=auto -ldflags '-s -w -buildid=' -o "$1" "$2"
+}
+build $stage/usr/lib/pec-ingest/ingest ./cmd/ingest
+build $stage/usr/bin/ingest ./cmd/ingest/front
 
 # The documents come from a program that runs on this machine.
-ingest=$stage/usr/bin/ingest
+ingest=$stage/usr/lib/pec-ingest/ingest
 if [ "$arch" != "$($GO env GOHOSTARCH)" ]; then
   ingest=dist/ingest-here
   CGO_ENABLED=0 GOARCH=$($GO env GOHOSTARCH) $GO build -trimpath -o $ingest ./cmd/ingest

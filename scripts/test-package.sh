@@ -86,6 +86,8 @@ inside getent passwd pec-ingest | grep -q ':/usr/sbin/nologin$' || die "no accou
 [ "$(inside stat -c '%a %U:%G' /etc/pec-ingest/private)" = "700 root:root" ] || die "private folder"
 [ "$(inside stat -c '%a %U:%G' /etc/pec-ingest/config.toml)" = "644 root:root" ] || die "configuration"
 inside ingest version
+[ "$(stat -c %s "$root/usr/bin/ingest")" -lt 4000000 ] || die "/usr/bin/ingest is not the small program"
+inside ingest version >"$work/front" && inside /usr/lib/pec-ingest/ingest version | cmp - "$work/front" || die "two versions"
 inside man -w ingest pec-ingest.toml >/dev/null
 inside systemd-analyze verify /usr/lib/systemd/system/pec-ingest.service >"$work/verify" 2>&1 || { cat "$work/verify"; die "verify"; }
 [ ! -s "$work/verify" ] || { cat "$work/verify"; die "systemd-analyze verify is not silent"; }
@@ -121,7 +123,7 @@ if grep -q 'Next, as root' "$work/upgrade"; then die "an upgrade prints the firs
 
 step "remove keeps configuration, keys and vault"
 inside dpkg -r pec-ingest >/dev/null 2>&1
-[ ! -e "$root/usr/bin/ingest" ] || die "the program is still there"
+[ ! -e "$root/usr/bin/ingest" ] && [ ! -e "$root/usr/lib/pec-ingest" ] || die "the program is still there"
 [ ! -L "$root/etc/systemd/system/multi-user.target.wants/pec-ingest.service" ] || die "still enabled"
 for kept in /etc/pec-ingest/config.toml /etc/pec-ingest/private/identity.txt /etc/pec-ingest/recipients.txt /var/lib/pec-ingest/vault.db; do
   [ -e "$root$kept" ] || die "remove took $kept"

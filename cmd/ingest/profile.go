@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/quickget"
 )
 
 type profileCmd struct {
@@ -38,7 +39,7 @@ const defaultConfig = "/etc/pec-ingest/config.toml"
 // leads here, and with the configuration that is in use.
 func (e *environment) program() []string {
 	args := []string{"ingest"}
-	if self, err := os.Executable(); err == nil && !sameFile("ingest", self) {
+	if self := ownPath(); self != "" && !sameFile("ingest", self) {
 		args[0] = self
 	}
 	if e.Config != defaultConfig {
@@ -49,6 +50,19 @@ func (e *environment) program() []string {
 		args = append(args, "--config", config)
 	}
 	return args
+}
+
+// ownPath is the file that this process was started from, "" where it can't be
+// told: the front program, where one was (internal/quickget).
+func ownPath() string {
+	if front := quickget.Front(); front != "" {
+		return front
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return self
 }
 
 // sameFile tells whether a command's name leads to that file.

@@ -4,11 +4,12 @@ import "syscall"
 
 // For the tests of package quickget_test.
 var (
-	FindSocket = findSocket
-	Read       = read
+	Read     = read
+	TakeOver = takeOver
 )
 
 const (
+	FrontVar      = frontVar
 	ConfigVar     = configVar
 	DefaultConfig = defaultConfig
 	DefaultSocket = defaultSocket
@@ -49,3 +50,15 @@ func TakeRefusal() []byte {
 
 // Whole is whole.
 var Whole = whole
+
+// FindSocket is findSocket.
+func FindSocket(doc []byte) (string, error) { return findSocket(string(doc)) }
+
+// CommandLine is commandLine.
+var CommandLine = commandLine
+
+// State is what HandOver hands over and takeOver takes.
+func State() (wasAsked bool, path string) { return asked, front }
+
+// SetState sets it.
+func SetState(wasAsked bool, path string, body []byte) { asked, front, refusal = wasAsked, path, body }

@@ -6,10 +6,14 @@
 // (metrics, IMAP, certificates, command line) keep in package variables is
 // made in each process, asked for or not. Go initializes packages in the order
 // of their import paths, each after those it imports (release notes of Go
-// 1.21). A package that imports no more than this one does, not even strings,
+// 1.21). A package that imports no more than syscall, not even os or bytes,
 // comes before nearly all others; it asks the service in its own init and,
 // when a password comes back, prints it and ends the process. Each import
-// added here costs: TestStart counts what runs before.
+// added here costs: TestQuickGetStart counts what runs before.
+//
+// The Debian package goes further: what it installs as /usr/bin/ingest is
+// cmd/ingest/front, a program with nothing but this package in it, so that
+// there is no large program to be started at all; see front.go.
 //
 // No rule of the command is here. What the password of a mailbox is, and who
 // may read it, the service decides; whatever is not the plain case (other
@@ -19,12 +23,7 @@
 // fault made since then need not keep programs from their mail.
 package quickget
 
-import (
-	"bytes"
-	"errors"
-	"os"
-	"syscall"
-)
+import "syscall"
 
 // Defaults and limits of the command line, of package config and of the
 // service; tests hold them together.
@@ -40,29 +39,43 @@ const (
 // says what is wrong.
 var patience = syscall.Timeval{Sec: 5}
 
-// refusal is the body of the service's answer where that is no password.
-var refusal []byte
+// asked tells that the service was asked the command line of this process;
+// refusal is the body of its answer where that came and is no password.
+var (
+	asked   bool
+	refusal []byte
+)
 
 func init() {
-	q, ok := parse(os.Args[1:], os.Getenv(configVar))
+	if takeOver(); asked {
+		return
+	}
+	args, err := commandLine()
+	if err != nil || len(args) == 0 {
+		return
+	}
+	config, _ := syscall.Getenv(configVar)
+	q, ok := parse(args[1:], config)
 	if !ok {
 		return
 	}
 	// As main does: no core dump, no debugger.
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
+	asked = true
 	answer := make([]byte, maxAnswer)
 	line, err := q.ask(answer)
 	if err != nil {
 		return
 	}
-	_, err = os.Stdout.Write(line)
+	n, err := writeAll(stdout, line)
 	clear(answer)
-	if err != nil {
-		// The command would print from the beginning what was printed in part.
-		_, _ = os.Stderr.WriteString("ingest: error: " + err.Error() + "\n")
-		os.Exit(1)
+	switch {
+	case err == nil:
+		syscall.Exit(0)
+	case n > 0: // the command would print from the beginning what was printed in part
+		_, _ = writeAll(stderr, []byte("ingest: error: "+err.Error()+"\n"))
+		syscall.Exit(1)
 	}
-	os.Exit(0)
 }
 
 // Refusal is the problem, as JSON, with which the service has already answered
@@ -85,7 +98,7 @@ func parse(args []string, config string) (q question, ok bool) {
 			words = append(words, name)
 			continue
 		}
-		if at := bytes.IndexByte([]byte(name), '='); at >= 0 {
+		if at := index(name, "="); at >= 0 {
 			name, value = name[:at], name[at+1:]
 		} else if i++; i < len(args) {
 			value = args[i]
@@ -122,7 +135,12 @@ func plain(s string) bool {
 	return s != ""
 }
 
-var errNotPlain = errors.New("quickget: for the command")
+// errNotPlain leaves it to the command.
+var errNotPlain error = notPlain{}
+
+type notPlain struct{}
+
+func (notPlain) Error() string { return "quickget: for the command" }
 
 // ask asks the service and returns the line to be printed, in buf. On any
 // error it is the command's turn.
@@ -150,15 +168,15 @@ func (q question) ask(buf []byte) (line []byte, err error) {
 // whole tells whether an answer has all the bytes that its head announces. The
 // service hangs up a little after that, which is not waited for.
 func whole(answer []byte) bool {
-	head, body, ok := bytes.Cut(answer, []byte("\r\n\r\n"))
+	head, body, ok := cut(answer, "\r\n\r\n")
 	if !ok {
 		return false
 	}
-	_, length, ok := bytes.Cut(head, []byte("\r\nContent-Length: "))
+	_, length, ok := cut(head, "\r\nContent-Length: ")
 	if !ok {
 		return false
 	}
-	length, _, _ = bytes.Cut(length, []byte("\r\n"))
+	length, _, _ = cut(length, "\r\n")
 	return string(length) == decimal(len(body))
 }
 
@@ -179,20 +197,23 @@ func decimal(n int) string {
 // read takes an answer apart. A password is followed by a line end, which is
 // also how it shows that it came whole.
 func read(answer []byte) (line []byte, err error) {
-	head, body, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
-	text := bytes.Contains(answer[:min(len(head)+2, len(answer))], []byte("\r\nContent-Type: text/plain\r\n"))
+	head, body, _ := cut(answer, "\r\n\r\n")
+	isText := contains(answer[:min(len(head)+2, len(answer))], "\r\nContent-Type: text/plain\r\n")
 	switch {
-	case !bytes.HasPrefix(head, []byte("HTTP/1.1 ")):
+	case !hasPrefix(head, "HTTP/1.1 "):
 		return nil, errNotPlain
-	case bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")):
-		if text && bytes.IndexByte(body, '\n') == len(body)-1 && len(body) > 0 {
+	case hasPrefix(head, "HTTP/1.1 200 "):
+		if isText && len(body) > 0 && index(body, "\n") == len(body)-1 {
 			return body, nil
 		}
-	case bytes.HasPrefix(body, []byte("{")) && bytes.HasSuffix(body, []byte("}")):
-		refusal = bytes.Clone(body)
+	case isObject(body):
+		refusal = append([]byte(nil), body...)
 	}
 	return nil, errNotPlain
 }
+
+// isObject tells whether JSON is an object, if it is JSON.
+func isObject(b []byte) bool { return len(b) > 1 && b[0] == '{' && b[len(b)-1] == '}' }
 
 // dial connects to a unix socket or fails at once. Package net would come with
 // half of the program, and os would watch the file with threads of its own:
@@ -234,4 +255,18 @@ func readAll(fd int, buf []byte, whole func([]byte) bool) (n int, err error) {
 		}
 	}
 	return n, errNotPlain
+}
+
+const stdout, stderr = 1, 2
+
+// writeAll writes all of b, or returns how much was written of it.
+func writeAll(fd int, b []byte) (n int, err error) {
+	for n < len(b) {
+		m, err := syscall.Write(fd, b[n:])
+		if err != nil && err != syscall.EINTR {
+			return n, err
+		}
+		n += max(m, 0)
+	}
+	return n, nil
 }

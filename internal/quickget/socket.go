@@ -1,10 +1,6 @@
 package quickget
 
-import (
-	"bytes"
-	"path"
-	"syscall"
-)
+import "syscall"
 
 // socketOf reads where the service of a configuration file listens.
 func socketOf(config string) (string, error) {
@@ -22,9 +18,9 @@ func socketOf(config string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	socket, err := findSocket(doc[:n])
-	if err == nil && !path.IsAbs(socket) {
-		socket = path.Join(path.Dir(config), socket)
+	socket, err := findSocket(string(doc[:n]))
+	if err == nil && !hasPrefix(socket, "/") {
+		socket = folder(config) + socket
 	}
 	return socket, err
 }
@@ -34,58 +30,66 @@ func socketOf(config string) (string, error) {
 // All other ways that TOML allows are an error, so that what is read here is
 // never anything else than what the service reads (FuzzFindSocket). The TOML
 // library itself would come with a third of the program.
-func findSocket(doc []byte) (string, error) {
-	if bytes.HasPrefix(doc, []byte("\xef\xbb\xbf")) || bytes.Contains(doc, []byte(`"""`)) || bytes.Contains(doc, []byte(`'''`)) {
+func findSocket(doc string) (string, error) {
+	if hasPrefix(doc, "\xef\xbb\xbf") || contains(doc, `"""`) || contains(doc, `'''`) {
 		return "", errNotPlain // a mark before the first line; lines within a string
 	}
-	socket, table := []byte(defaultSocket), []byte(nil)
-	for len(doc) > 0 {
-		var line []byte
-		line, doc, _ = bytes.Cut(doc, []byte("\n"))
-		line = bytes.TrimSpace(line)
-		if bytes.HasPrefix(line, []byte("[")) {
+	socket, table := defaultSocket, ""
+	for doc != "" {
+		var line string
+		line, doc, _ = cut(doc, "\n")
+		line = trim(line)
+		if hasPrefix(line, "[") {
 			table = withoutComment(line)
 			if odd(table, "[web]") {
 				return "", errNotPlain
 			}
 			continue
 		}
-		key, value, ok := bytes.Cut(line, []byte("="))
-		key = bytes.TrimSpace(key)
+		key, value, ok := cut(line, "=")
+		key = trim(key)
 		switch {
-		case !ok || bytes.HasPrefix(line, []byte("#")):
-		case table == nil && (bytes.HasPrefix(bytes.ToLower(key), []byte("web")) || odd(key, "web")):
+		case !ok || hasPrefix(line, "#"):
+		case table == "" && (hasPrefix(folded(key, ""), "web") || odd(key, "web")):
 			return "", errNotPlain
-		case string(table) != "[web]":
-		case string(key) != "socket":
+		case table != "[web]":
+		case key != "socket":
 			if odd(key, "socket") {
 				return "", errNotPlain
 			}
 		default:
-			value = bytes.Trim(withoutComment(value), " \t")
+			value = trim(withoutComment(value))
 			if len(value) < 3 || value[0] != '"' || value[len(value)-1] != '"' {
 				return "", errNotPlain
 			}
-			if socket = value[1 : len(value)-1]; bytes.ContainsAny(socket, `"\`) {
+			if socket = value[1 : len(value)-1]; contains(socket, `"`) || contains(socket, `\`) {
 				return "", errNotPlain
 			}
 		}
 	}
-	return string(socket), nil
+	return socket, nil
 }
 
 // odd tells whether a table or key may be the one of that name in another
 // spelling: the library takes quotes, spaces and capitals.
-func odd(got []byte, name string) bool {
-	if bytes.ContainsAny(got, `"'`) {
+func odd(got, name string) bool {
+	if contains(got, `"`) || contains(got, "'") {
 		return true
 	}
-	return string(got) != name && string(bytes.Join(bytes.Fields(bytes.ToLower(got)), nil)) == name
+	return got != name && folded(got, " \t\r\v\f") == name
 }
 
 // withoutComment cuts a line at "#"; where that stood in a string, what is
 // left is no string.
-func withoutComment(line []byte) []byte {
-	line, _, _ = bytes.Cut(line, []byte("#"))
-	return bytes.TrimSpace(line)
+func withoutComment(line string) string {
+	line, _, _ = cut(line, "#")
+	return trim(line)
+}
+
+// folder is a path without its last part.
+func folder(path string) string {
+	for path != "" && path[len(path)-1] != '/' {
+		path = path[:len(path)-1]
+	}
+	return path
 }
