@@ -1,7 +1,8 @@
 #!/bin/sh
 # `ingest get` through the socket beside `pass show` and `gopass show`, with
-# 1,000 passwords each: medians in milliseconds, and their ratios. pass, gopass
-# and gnupg are Debian's (install-test-deps.sh bench).
+# 1,000 passwords each: medians in milliseconds, and their ratios. "ingest" is
+# what the Debian package installs, "whole" the program alone (`make build`).
+# pass, gopass and gnupg are Debian's (install-test-deps.sh bench).
 #
 # usage: bench-get.sh [ROUNDS]    default: 200
 set -eu
