@@ -25,9 +25,10 @@ import (
 type cluster struct {
 	store *etcdstore.Store
 
-	mu   sync.Mutex
-	term *etcdstore.Term // while this process leads
-	own  bool            // the term was begun for a command, no daemon runs here
+	mu    sync.Mutex
+	term  *etcdstore.Term // while this process leads
+	own   bool            // the term was begun for a command, no daemon runs here
+	since time.Time       // when the term of a daemon began; zero: there is none
 }
 
 // memberName is how this process is called among the others.
@@ -154,7 +155,10 @@ func (s *Service) watchCluster(ctx context.Context) {
 func (c *cluster) set(t *etcdstore.Term, own bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.term, c.own = t, own
+	c.term, c.own, c.since = t, own, time.Time{}
+	if t != nil && !own {
+		c.since = time.Now()
+	}
 }
 
 func (c *cluster) current() *etcdstore.Term {

@@ -136,7 +136,8 @@ type daemon struct {
 	state    DaemonState
 	requests []*passRequest
 	changed  func(DaemonState)
-	beat     time.Time // when the inbox loop last moved
+	beat     time.Time   // when the inbox loop last moved
+	later    *time.Timer // of wakeIn
 }
 
 func newDaemon() *daemon {
@@ -149,6 +150,22 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// wakeIn ends a wait of the inbox loop after that time, or sooner where that
+// was asked for already.
+func (d *daemon) wakeIn(after time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.later != nil {
+		return
+	}
+	d.later = time.AfterFunc(after, func() {
+		d.mu.Lock()
+		d.later = nil
+		d.mu.Unlock()
+		signal(d.wake)
+	})
 }
 
 // update changes the state and tells about it.

@@ -34,6 +34,16 @@ func ReadWhole(o PassOptions) PassOptions {
 	return o
 }
 
+// BeginTerm makes the service one that leads others from now on.
+func (s *Service) BeginTerm() {
+	s.cluster.mu.Lock()
+	defer s.cluster.mu.Unlock()
+	s.cluster.since = time.Now()
+}
+
+// CalmAfter is calmAfter.
+const CalmAfter = calmAfter
+
 // InboxHint is the hint for an error of an inbox on host, port and folder.
 func InboxHint(host string, port int, folder string, err error) string {
 	s := &Service{cfg: &config.Config{Inbox: config.Inbox{Host: host, Port: port, Folder: folder}}}

@@ -44,9 +44,12 @@ func (p *pass) settle(ctx context.Context) error {
 	}
 	var refused []refusedGroup
 	accepted := map[string]int{} // by provider
-	for _, g := range groups {
+	for _, g := range p.interruptedLast(groups) {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if p.waitsForCalm(g) {
+			continue
 		}
 		if p.waitsForHole(g, fresh) {
 			p.log.Info("not decided yet: a newer message could not be read", "event", "submission.waits", "mailbox", g.mailbox)
