@@ -197,14 +197,20 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 		return s.markOut(ctx, o.N, func(m *vault.Outgoing) { m.State, m.SentAt = vault.OutInDoubt, time.Now() })
 	})
 	killPoint("after-send")
-	if noteErr := s.noteLogin(ctx, login{AccountSMTP, smtp.Password, smtpAnswer(err), err}, false); noteErr != nil {
+	var markErr error
+	if err == nil {
+		// First of all: what is not marked when the process dies is in doubt,
+		// and to note the login takes a slow hash of the password.
+		markErr = s.markOut(ctx, o.N, func(m *vault.Outgoing) {
+			m.State, m.SentAt, m.LastError = vault.OutSent, time.Now(), ""
+		})
+		s.log.Info("message sent", "event", "outbox.sent", "n", o.N, "kind", o.Kind, "to", o.To)
+	}
+	if noteErr := s.noteLogin(ctx, login{AccountSMTP, smtp.Password, smtpAnswer(err), err}, false); noteErr != nil && ctx.Err() == nil {
 		s.log.Error("the login can't be recorded", "event", "smtp.error", "err", noteErr)
 	}
 	if err == nil {
-		s.log.Info("message sent", "event", "outbox.sent", "n", o.N, "kind", o.Kind, "to", o.To)
-		return false, s.markOut(ctx, o.N, func(m *vault.Outgoing) {
-			m.State, m.SentAt, m.LastError = vault.OutSent, time.Now(), ""
-		})
+		return false, markErr
 	}
 	var se *notify.SendError
 	if !errors.As(err, &se) {

@@ -2,7 +2,10 @@ package ingest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +188,60 @@ func TestPaceAndPatience(t *testing.T) {
 		}
 		if tries < 15 || tries > 35 {
 			t.Errorf("tried %d times in five days, want some 25", tries)
+		}
+	})
+}
+
+// sentLog calls fn at the log's word that a message was sent.
+type sentLog struct {
+	slog.Handler
+	fn func()
+}
+
+func (l sentLog) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "event" && a.Value.String() == "outbox.sent" {
+			l.fn()
+		}
+		return true
+	})
+	return nil
+}
+
+// The server's yes to a message is committed before anything else is done:
+// whoever is killed meanwhile leaves a message in doubt.
+func TestSentFirstOfAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		layBubble(t, dir, smtpConfig)
+		var b *bubble
+		seen := false
+		b = openLogging(t, dir, sentLog{slog.NewTextHandler(io.Discard, nil), func() {
+			seen = true
+			b.update(func(tx *vault.Tx) error {
+				o, _, err := tx.Outgoing(1)
+				_, noted, err2 := tx.Account(ingest.AccountSMTP)
+				if o.State != vault.OutSent || noted {
+					t.Errorf("after the yes: the message is %s, the login noted %t, want sent and not yet", o.State, noted)
+				}
+				return errors.Join(err, err2)
+			})
+		}})
+		defer b.close()
+		b.smtpPassword("prima")
+		b.service.Send = func(_ context.Context, _ notify.SMTPConfig, _ notify.Mail, beforeDot func() error) (notify.Receipt, error) {
+			return notify.Receipt{}, beforeDot()
+		}
+		b.update(func(tx *vault.Tx) error {
+			_, _, err := tx.Queue(vault.Outgoing{Cause: "test", Kind: "studio-inbox", To: "capo@studio.example",
+				MessageID: "<uno@studio.example>", Data: []byte(`{"Reason":"expiring","Mailbox":"studio@pec.studio.example"}`), QueuedAt: time.Now()})
+			return err
+		})
+		if err := b.service.Deliver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !seen {
+			t.Error("nothing was sent")
 		}
 	})
 }
