@@ -242,6 +242,32 @@ func TestNestedMessageIsNotRead(t *testing.T) {
 	}
 }
 
+// A message that has no text beside a picture, a document or a file is read by
+// its subject, and the file as any that is attached.
+func TestLetterWithoutText(t *testing.T) {
+	const file = "Content-Type: text/plain\nContent-Disposition: attachment; filename=password.txt\n\nPassword per programmi di posta: Xy12ab\n"
+	for _, c := range []struct {
+		name, subject, raw string
+		want               submission.State
+	}{
+		{"picture", "Password programmi di posta", "Content-Type: image/jpeg; name=foto.jpg\nContent-Transfer-Encoding: base64\n\n/9j/4AAQ\n", submission.Intended},
+		{"document", "Password programmi di posta", "Content-Type: application/pdf\nContent-Transfer-Encoding: base64\n\nJVBERi0x\n", submission.Intended},
+		{"signed, not readable", "Password programmi di posta", "Content-Type: application/pkcs7-mime; name=smime.p7m\nContent-Transfer-Encoding: base64\n\nMIIB\n", submission.Intended},
+		{"message", "I: password programmi di posta", "Content-Type: message/rfc822\n\nSubject: x\n\nPassword: Xy12ab\n", submission.Intended},
+		{"text file", "Password programmi di posta", file, submission.Found},
+		{"text file alone", "", file, submission.Found},
+		{"bill", "Fattura 12/2023", "Content-Type: application/pdf\nContent-Transfer-Encoding: base64\n\nJVBERi0x\n", submission.None},
+		{"picture of something", "Foto", "Content-Type: image/jpeg\nContent-Transfer-Encoding: base64\n\n/9j/4AAQ\n", submission.None},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := submission.FindRaw([]byte(c.raw), c.subject, "rossi@pec.example", defaultSent)
+			if r.State != c.want {
+				t.Errorf("got %s %s, want %s", r.State, describe(r), c.want)
+			}
+		})
+	}
+}
+
 // Time must be linear: the worst kinds of letter at full size.
 func TestHugeLettersAreFast(t *testing.T) {
 	for name, body := range map[string]string{

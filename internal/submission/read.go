@@ -86,6 +86,9 @@ func open(original []byte, subject, sender string) *letter {
 			}
 		}
 	}
+	if len(l.plain)+len(l.html) == 0 { // the message is one picture, document or text file
+		l.plain = []text{newText("text/plain", []srcLine{{n: 1}})}
+	}
 	return l
 }
 
