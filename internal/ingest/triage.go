@@ -173,7 +173,10 @@ func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map
 				return nil
 			}
 			answered(m.UID)
-			one := &looked{uid: m.UID, size: m.Size, first: append(known[m.UID], m.Raw...)}
+			one := &looked{uid: m.UID, size: m.Size, first: m.Raw}
+			if from > 0 {
+				one.first = append(known[m.UID], m.Raw...)
+			}
 			h := headers[m.UID]
 			g.list = append(g.list, one)
 			g.reading.Go(func() {

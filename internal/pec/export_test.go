@@ -10,6 +10,9 @@ import (
 // SplitParts is the slicer.
 var SplitParts = splitParts
 
+// SplitOpenParts is the slicer of beginnings.
+var SplitOpenParts = splitOpenParts
+
 // ParseDaticert tells whether certification data is accepted, and its sender.
 func ParseDaticert(b []byte) (sender string, err error) {
 	d, err := parseDaticert(b)

@@ -1,7 +1,5 @@
 package pec
 
-import "slices"
-
 // Glimpsed is what the first bytes of a transport envelope show. Nothing of it
 // is verified: it is good for leaving a message alone, never for believing it.
 type Glimpsed struct {
@@ -78,18 +76,12 @@ func beginning(raw []byte) (part, bool) {
 	return p, err == nil && p.body != nil
 }
 
-// openParts is splitParts for a body whose end is missing: the last part is
-// open. A body whose last delimiter is among the bytes is none of these.
+// openParts cuts a multipart whose end is missing.
 func openParts(typ mediaType, body []byte) ([][]byte, bool) {
 	boundary, err := typ.one("boundary")
 	if err != nil || boundary == "" {
 		return nil, false
 	}
-	// A delimiter that ends the whole makes splitParts answer for a whole body.
-	closing := slices.Concat(body, []byte("\r\n--"+boundary+"--\r\n"))
-	parts, err := splitParts(closing, boundary, maxParts)
-	if err != nil || len(parts) == 0 {
-		return nil, false
-	}
-	return parts, true
+	parts, err := splitOpenParts(body, boundary, maxParts)
+	return parts, err == nil
 }

@@ -20,8 +20,33 @@ var (
 //
 // Source: RFC 2046 §5.1.1.
 func splitParts(body []byte, boundary string, maxParts int) ([][]byte, error) {
+	parts, start, err := cutParts(body, boundary, maxParts)
+	if err == nil && start >= 0 {
+		return nil, fmt.Errorf("%w: no last delimiter", errNoParts)
+	}
+	return parts, err
+}
+
+// splitOpenParts is splitParts for a body whose end is missing: the last part
+// is open. A body whose last delimiter is there is none of these.
+func splitOpenParts(body []byte, boundary string, maxParts int) ([][]byte, error) {
+	parts, start, err := cutParts(body, boundary, maxParts)
+	switch {
+	case err != nil:
+		return nil, err
+	case start < 0:
+		return nil, fmt.Errorf("%w: it is closed", errNoParts)
+	case len(parts) >= maxParts:
+		return nil, errTooManyParts
+	}
+	return append(parts, body[start:]), nil
+}
+
+// cutParts cuts out the parts that end within body, and tells where one begins
+// that doesn't: -1 if the last delimiter is there. A body without any is an
+// error.
+func cutParts(body []byte, boundary string, maxParts int) (parts [][]byte, open int, err error) {
 	dash := []byte("--" + boundary)
-	var parts [][]byte
 	start := -1 // start of the part that is open
 	closed := false
 	for i := 0; i < len(body); {
@@ -39,20 +64,23 @@ func splitParts(body []byte, boundary string, maxParts int) ([][]byte, error) {
 			continue
 		}
 		if closed {
-			return nil, fmt.Errorf("%w: delimiter after the last one", errNoParts)
+			return nil, -1, fmt.Errorf("%w: delimiter after the last one", errNoParts)
 		}
 		if start >= 0 {
 			if len(parts) >= maxParts {
-				return nil, errTooManyParts
+				return nil, -1, errTooManyParts
 			}
 			parts = append(parts, body[start:max(start, beforeLineEnd(body, at))])
 		}
 		start, closed, i = end, last, end
 	}
-	if !closed {
-		return nil, fmt.Errorf("%w: no last delimiter", errNoParts)
+	switch {
+	case closed:
+		return parts, -1, nil
+	case start < 0:
+		return nil, -1, fmt.Errorf("%w: no delimiter", errNoParts)
 	}
-	return parts, nil
+	return parts, start, nil
 }
 
 // delimiterEnd reads what follows the boundary in a delimiter line; end is the

@@ -322,3 +322,28 @@ func TestDecodeBase64(t *testing.T) {
 		}
 	}
 }
+
+// A body that ends early is cut as if it were closed right there.
+func TestSplitOpenParts(t *testing.T) {
+	const body = "preamble\r\n--b\r\none\r\n\r\n--bb\r\n--b  \r\ntwo\r\n--b\r\nthree --b\n--b--\r\nepilogue\r\n"
+	for cut := range len(body) + 1 {
+		begun := body[:cut]
+		if strings.HasSuffix(begun, "--b\r") || strings.HasSuffix(begun, "--b  \r") || strings.HasSuffix(begun, "--b--\r") {
+			continue // whether this is a delimiter is not known yet
+		}
+		want, wantErr := pec.SplitParts([]byte(begun+"\r\n--b--\r\n"), "b", 10)
+		got, err := pec.SplitOpenParts([]byte(begun), "b", 10)
+		if begun == "" || !strings.Contains(begun, "--b") {
+			if err == nil {
+				t.Errorf("%q: got %q, want an error: no part has begun", begun, got)
+			}
+			continue
+		}
+		if (err == nil) != (wantErr == nil) || !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("%q: got %q, %v, want %q, %v", begun, got, err, want, wantErr)
+		}
+	}
+	if _, err := pec.SplitOpenParts([]byte(strings.Repeat("--b\r\nx\r\n", 11)), "b", 10); err == nil {
+		t.Error("more parts than allowed: got no error")
+	}
+}

@@ -6,3 +6,8 @@ import "time"
 func FindRaw(original []byte, subject, sender string, sent time.Time) *Result {
 	return find(original, subject, sender, sent, rome)
 }
+
+// Dull tells whether a message is given up before it is read as a whole.
+func Dull(original []byte, subject, sender string) bool {
+	return unfold(original, subject, sender).dull()
+}

@@ -164,7 +164,11 @@ func (o *Outline) Useless(subject, mailbox string) bool {
 		ends += "\r\n--" + p.boundary + "--\r\n"
 	}
 	whole := slices.Concat(o.beginning, []byte(ends))
-	l := open(whole, subject, mailbox)
+	l := unfold(whole, subject, mailbox)
+	if l.dull() {
+		return true
+	}
+	l.readTexts()
 	l.images++
 	l.docs++
 	return l.verdict(&Result{Mailbox: mailbox}).state == None

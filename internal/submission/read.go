@@ -21,6 +21,15 @@ type letter struct {
 	messages int
 	notes    []string
 	mentions []mention // the dates found, see dates
+
+	forms []form // what plain, html and attached are made of
+}
+
+// form is one text of a letter, cut into lines and not yet read.
+type form struct {
+	source   string // as in text
+	attached bool
+	lines    []srcLine
 }
 
 // at says where a line stands, for people: "text/plain:3".
@@ -33,6 +42,29 @@ func (t *text) at(index int) string {
 
 // open takes a message apart into readable texts.
 func open(original []byte, subject, sender string) *letter {
+	l := unfold(original, subject, sender)
+	l.readTexts()
+	return l
+}
+
+// readTexts takes the lines of all forms apart.
+func (l *letter) readTexts() {
+	for _, f := range l.forms {
+		t := newText(f.source, f.lines)
+		switch {
+		case f.attached:
+			l.attached = append(l.attached, t)
+		case f.source == "text/html":
+			l.html = append(l.html, t)
+		default:
+			l.plain = append(l.plain, t)
+		}
+	}
+	l.forms = nil
+}
+
+// unfold is open without the reading of the texts.
+func unfold(original []byte, subject, sender string) *letter {
 	t := parseMessage(original)
 	l := &letter{names: map[string]bool{}, notes: t.notes}
 	for _, w := range splitWords(t.from + " " + strings.NewReplacer("@", " ", ".", " ", "_", " ").Replace(sender)) {
@@ -114,14 +146,13 @@ func (l *letter) addText(p part, s string, file bool, n int) {
 	} else {
 		src = plainLines(s, strings.EqualFold(p.params["format"], "flowed"), strings.EqualFold(p.params["delsp"], "yes"))
 	}
-	switch {
-	case file:
-		l.attached = append(l.attached, newText("attachment:"+strconv.Itoa(n), src))
-	case p.mediaType == "text/html":
-		l.html = append(l.html, newText("text/html", src))
-	default:
-		l.plain = append(l.plain, newText("text/plain", src))
+	source := p.mediaType
+	if file {
+		source = "attachment:" + strconv.Itoa(n)
+	} else if source != "text/html" {
+		source = "text/plain"
 	}
+	l.forms = append(l.forms, form{source, file, src})
 }
 
 // find is Find without the message type.

@@ -64,14 +64,17 @@ var (
 
 // tokenize cuts a cleaned line into tokens. "Password:abc" is two, "|" and
 // tabs part table cells.
-func tokenize(line string) []token {
-	var toks []token
+func tokenize(line string) []token { return appendTokens(nil, line) }
+
+// appendTokens is tokenize, into toks, which must be empty.
+func appendTokens(toks []token, line string) []token {
 	var pieces [2]string
 	words := 0
-	for ci, cell := range strings.Split(line, "\t") {
-		fields := strings.Fields(cell)
-		toks = slices.Grow(toks, len(fields))
-		for fi, f := range fields {
+	for ci := 0; ; ci++ {
+		cell, rest, more := strings.Cut(line, "\t")
+		toks = slices.Grow(toks, strings.Count(cell, " ")+1)
+		fi := 0
+		for f := range strings.FieldsSeq(cell) {
 			for pi, p := range cutPieces(pieces[:0], f, toks) {
 				t := newToken(p)
 				t.cell = ci > 0 && fi == 0 && pi == 0
@@ -79,9 +82,13 @@ func tokenize(line string) []token {
 				words += len(t.words)
 				toks = append(toks, t)
 			}
+			fi++
 		}
+		if !more {
+			return toks
+		}
+		line = rest
 	}
-	return toks
 }
 
 // cutPieces parts a word at its label, "Password:abc", or its article, and
