@@ -108,7 +108,7 @@ func TestCountAllocations(t *testing.T) {
 		if !ok || !outline.Useless(g.Subject, g.Sender) {
 			t.Fatal("it is no longer told by its beginning")
 		}
-	}), 760)
+	}), 417)
 }
 
 func allocs(fn func()) int { return int(testing.AllocsPerRun(20, fn)) }

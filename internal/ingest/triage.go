@@ -31,8 +31,9 @@ const (
 // They are not signed, so all they may say is "skip": a message that claims
 // to be a receipt or ordinary mail is no submission whatever else it holds.
 func (p *pass) triage(tx *vault.Tx, h inbox.Header) (j judged, skip bool, err error) {
-	j = judged{at: locationOf(p, h.UID, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw)}
-	kind := pec.Triage(h.Raw)
+	outer := pec.OuterOf(h.Raw)
+	kind := outer.Kind
+	j = judged{at: locationOf(p, h.UID, outer.ID), received: h.InternalDate, claimed: outer.Claimed}
 	switch {
 	case kind.IsReceipt():
 		j.kind, j.reason = kind, pec.ReasonReceipt
@@ -83,6 +84,7 @@ type looked struct {
 	first []byte
 
 	// What outline says of first.
+	outer    pec.Outer
 	outline  *submission.Outline
 	sections [][]int
 }
@@ -122,8 +124,7 @@ func (p *pass) sift(ctx context.Context, g *glance, headers map[uint32]inbox.Hea
 		}
 	}
 	for _, m := range useless {
-		h := headers[m.uid]
-		none = append(none, judged{at: locationOf(p, m.uid, pec.MessageID(h.Raw)), received: h.InternalDate, claimed: pec.ClaimedOf(h.Raw),
+		none = append(none, judged{at: locationOf(p, m.uid, m.outer.ID), received: headers[m.uid].InternalDate, claimed: m.outer.Claimed,
 			kind: pec.KindEnvelope, skipped: skippedNote})
 	}
 	return whole, begun, none, missing, nil
@@ -244,6 +245,7 @@ func (p *pass) sortOut(ctx context.Context, list []*looked) (useless, unclear []
 // read looks whether what is known of an envelope is no submission: outline is
 // then set, and sections are the parts of which that is still to be shown.
 func (m *looked) read(h inbox.Header) {
+	m.outer = pec.OuterOf(h.Raw)
 	g, ok := pec.Glimpse(m.first)
 	if !ok {
 		return
@@ -254,7 +256,7 @@ func (m *looked) read(h inbox.Header) {
 	}
 	// The certified subject and sender, or what the envelope says they are;
 	// then the letter's own subject counts, too.
-	c := pec.ClaimedOf(h.Raw)
+	c := m.outer.Claimed
 	subject, mailbox := g.Subject, pec.MailboxOf(g.Sender)
 	if g.Sender == "" {
 		subject, mailbox = bareSubject(c.Subject), pec.MailboxOf(c.Sender)

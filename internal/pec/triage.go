@@ -17,6 +17,30 @@ func Triage(headerBlock []byte) Kind {
 	return kindOf(h)
 }
 
+// Outer is what a header block claims.
+type Outer struct {
+	Kind    Kind   // as Triage says
+	ID      string // as MessageID says
+	Claimed Claimed
+}
+
+// OuterOf is Triage, MessageID and ClaimedOf at once: most messages of an
+// inbox are left alone for what these three say.
+func OuterOf(headerBlock []byte) (o Outer) {
+	h, _, err := parseHeader(headerBlock, maxHeaderBytes)
+	if err != nil {
+		return o
+	}
+	if checkOuter(h) == nil {
+		o.Kind = kindOf(h)
+	}
+	if h.count("message-id") == 1 {
+		o.ID = bareID(h.get("message-id"))
+	}
+	o.Claimed = claimed(h)
+	return o
+}
+
 // MessageID returns the Message-ID of a header block without <>, "" when there
 // is none or more than one.
 func MessageID(headerBlock []byte) string {

@@ -1,6 +1,9 @@
 package submission
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // dull tells, before the letter is read as a whole, that nothing in it can be a
 // password or the word for one: most mail of a studio is of that kind, and
@@ -22,13 +25,12 @@ func (l *letter) dull() bool {
 	if len(l.subject.lines[0].text) > maxLine {
 		return false
 	}
-	var d duller
+	d := dullers.Get().(*duller)
+	defer d.release()
 	if !d.line(l.subject.lines[0].text, l.subject.lines[0].toks) {
 		return false
 	}
-	if len(l.forms) > 1 {
-		d.known = map[string]bool{}
-	}
+	d.again = len(l.forms) > 1
 	for _, f := range l.forms {
 		for i := range f.lines {
 			if text := f.lines[i].text; text != "" && !d.text(text) {
@@ -44,13 +46,26 @@ var telling = []section{"app", "password", "code", "extend", "extendweak"}
 
 // duller looks at one line after the other.
 type duller struct {
-	known map[string]bool // lines that are dull, where the same may come again: in the HTML form
+	again bool            // the same lines may come again, in the HTML form:
+	known map[string]bool // those that are dull
 	toks  []token         // used again for the next line
 	words []string
 }
 
+var dullers = sync.Pool{New: func() any { return &duller{known: map[string]bool{}} }}
+
+// release gives d back for the next letter, with nothing of this one in it.
+func (d *duller) release() {
+	clear(d.known)
+	clear(d.toks[:cap(d.toks)])
+	clear(d.words[:cap(d.words)])
+	if cap(d.toks) <= 256 { // else a letter like few
+		dullers.Put(d)
+	}
+}
+
 func (d *duller) text(text string) bool {
-	if d.known[text] {
+	if d.again && d.known[text] {
 		return true
 	}
 	if len(text) <= maxLine { // what is longer is not read
@@ -61,7 +76,7 @@ func (d *duller) text(text string) bool {
 	if !d.line(text, d.toks) {
 		return false
 	}
-	if d.known != nil {
+	if d.again {
 		d.known[text] = true
 	}
 	return true
