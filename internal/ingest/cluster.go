@@ -130,6 +130,9 @@ func (s *Service) watchCluster(ctx context.Context) {
 	t := time.NewTicker(lookAround)
 	defer t.Stop()
 	for {
+		if s.cluster.store.PutBack(ctx) {
+			s.afterPutBack(ctx)
+		}
 		if names, err := s.cluster.store.Members(ctx); err == nil {
 			s.daemon.update(func(st *DaemonState) {
 				st.Members, st.Leader = names, ""

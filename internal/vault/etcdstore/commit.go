@@ -17,9 +17,14 @@ import (
 type generation struct {
 	At time.Time `json:"at"` // by the clock of who committed
 	By string    `json:"by"` // member
+	// ID is a random name, and Prev that of the generation before; "" where
+	// there was none, or in one of an older version. See putback.go.
+	ID   string `json:"id,omitempty"`
+	Prev string `json:"prev,omitempty"`
 
-	modRev int64 // the revision in which it was put; 0: there is none
-	rev    int64 // the cluster's revision when it was read
+	text   string // as it is stored
+	modRev int64  // the revision in which it was put; 0: there is none
+	rev    int64  // the cluster's revision when it was read
 }
 
 func parseGeneration(value []byte, modRev int64) (generation, error) {
@@ -30,7 +35,7 @@ func parseGeneration(value []byte, modRev int64) (generation, error) {
 	if err := json.Unmarshal(value, &g); err != nil {
 		return g, fmt.Errorf("%w: record of the last commit", vault.ErrDamaged)
 	}
-	g.modRev = modRev
+	g.text, g.modRev = string(value), modRev
 	return g, nil
 }
 
@@ -51,7 +56,7 @@ type write []byte
 func (s *Store) commit(ctx context.Context, base generation, writes map[string]write) (done bool, err error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	id := rand.Text()
-	value, err := json.Marshal(generation{At: now, By: s.member})
+	value, err := json.Marshal(generation{At: now, By: s.member, ID: id[:8], Prev: base.ID})
 	if err != nil {
 		return true, err
 	}
@@ -60,6 +65,9 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 	}
 	lead, fenced := fenceOf(ctx, s)
 	ifs := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.root), "=", base.modRev)}
+	if base.modRev > 0 { // its revision alone may be another's in a cluster that was put back
+		ifs = append(ifs, clientv3.Compare(clientv3.Value(s.root), "=", base.text))
+	}
 	elses := []clientv3.Op{clientv3.OpGet(s.root), clientv3.OpGet(s.own)}
 	if fenced {
 		ifs = append(ifs, lead.compare())
@@ -89,7 +97,7 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 			return true, nil
 		}
 		if err == nil {
-			return s.lostRace(ctx, resp, id, lead, fenced)
+			return s.lostRace(ctx, resp, base, id, lead, fenced)
 		}
 		if refused(err) && !open {
 			return true, refusal(err)
@@ -102,10 +110,13 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 }
 
 // lostRace judges a transaction whose comparisons did not hold.
-func (s *Store) lostRace(ctx context.Context, resp *clientv3.TxnResponse, id string, lead fence, fenced bool) (done bool, err error) {
+func (s *Store) lostRace(ctx context.Context, resp *clientv3.TxnResponse, base generation, id string, lead fence, fenced bool) (done bool, err error) {
 	now, err := generationIn(resp.Responses[0].GetResponseRange().Kvs)
 	if err != nil {
 		return true, err
+	}
+	if now.rev = resp.Header.GetRevision(); s.mirror != nil && base.contradicts(now) {
+		return true, s.wasPutBack(ctx, false)
 	}
 	if own := resp.Responses[1].GetResponseRange().Kvs; len(own) > 0 && string(own[0].Value) == id {
 		s.log.Info("a commit whose answer was lost was made", "event", "cluster.commit_found")

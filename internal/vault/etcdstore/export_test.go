@@ -18,7 +18,7 @@ func FoundAgain(ctx context.Context) (done bool, err error) {
 			Kvs: []*mvccpb.KeyValue{{Value: []byte(value), ModRevision: 5}}}}}
 	}
 	resp := &clientv3.TxnResponse{Responses: []*etcdserverpb.ResponseOp{get("{}"), get("id")}}
-	return s.lostRace(ctx, resp, "id", fence{}, false)
+	return s.lostRace(ctx, resp, generation{}, "id", fence{}, false)
 }
 
 // NewKnown gives what puts a question to the cluster that ask stands for, and

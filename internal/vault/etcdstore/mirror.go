@@ -47,6 +47,13 @@ func (st *state) put(key string, v []byte) {
 	}
 }
 
+// generation is the last one, with the revision of the whole.
+func (st *state) generation() generation {
+	g := st.gen
+	g.rev = st.rev
+	return g
+}
+
 func (st *state) putGeneration(value []byte, modRev int64) error {
 	g, err := parseGeneration(value, modRev)
 	if err == nil {
@@ -62,6 +69,9 @@ type mirror struct {
 	changed chan struct{} // closed with the next state
 	wanted  int64         // newest generation anybody waits for
 	foreign func()        // told of commits by others; may be nil
+	unwatch func()        // begins the watch anew
+
+	turning sync.Mutex // held by who reads the copy anew, see putback.go
 }
 
 func newMirror() *mirror {
@@ -116,7 +126,7 @@ type view struct {
 	fetched map[string][]byte
 }
 
-func (v *view) generation() generation { return v.state.gen }
+func (v *view) generation() generation { return v.state.generation() }
 
 func (v *view) get(ctx context.Context, key string) ([]byte, error) {
 	e, ok := v.state.tree.Get(key)
@@ -179,8 +189,9 @@ func (v *view) fetch(ctx context.Context, prefix, key string) ([]byte, error) {
 	return b, nil
 }
 
-// load reads everything under the root.
-func (s *Store) load(ctx context.Context) error {
+// load reads everything under the root, and takes it in place of an older
+// state, or of any.
+func (s *Store) load(ctx context.Context, anyway bool) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
@@ -205,7 +216,10 @@ func (s *Store) load(ctx context.Context) error {
 		}
 		s.mirror.mu.Lock()
 		defer s.mirror.mu.Unlock()
-		if st.rev > s.mirror.cur.rev {
+		if anyway {
+			s.mirror.wanted = 0 // of a past that is no more
+		}
+		if anyway || st.rev > s.mirror.cur.rev {
 			s.mirror.publish(st)
 		}
 		return nil
@@ -220,7 +234,10 @@ func (s *Store) follow() {
 		if err == errCompacted {
 			// What happened since is no longer told one by one.
 			s.log.Info("the cluster compacted its history: reading everything anew", "event", "cluster.reload")
-			err = s.load(s.ctx)
+			err = s.load(s.ctx, false)
+		}
+		if err == errOtherPast {
+			err = s.wasPutBack(s.ctx, true)
 		}
 		if s.ctx.Err() != nil {
 			return
@@ -246,6 +263,7 @@ func (s *Store) watch() error {
 	defer cancel()
 	s.mirror.mu.Lock()
 	from := s.mirror.cur.rev + 1
+	s.mirror.unwatch = cancel
 	s.mirror.mu.Unlock()
 	answers := s.client.Watch(ctx, s.root, clientv3.WithPrefix(), clientv3.WithRev(from))
 	stall := time.NewTicker(stallAfter)
@@ -295,8 +313,12 @@ func (s *Store) apply(events []*clientv3.Event) error {
 		key := strings.TrimPrefix(string(ev.Kv.Key), s.root)
 		switch {
 		case key == "":
+			before := next.gen.ID
 			if err := next.putGeneration(ev.Kv.Value, rev); err != nil {
 				return err
+			}
+			if next.gen.Prev != "" && before != "" && next.gen.Prev != before {
+				return errOtherPast
 			}
 		case ev.Type == clientv3.EventTypeDelete:
 			next.put(key, nil)

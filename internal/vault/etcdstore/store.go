@@ -38,6 +38,7 @@ import (
 	mathrand "math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -88,6 +89,8 @@ type Store struct {
 	writer chan struct{} // one token: commits of one process don't race each other
 	asker  asker
 	mirror *mirror // nil: not following
+
+	putBack atomic.Bool // see putback.go
 }
 
 var _ vault.Store = (*Store)(nil)
@@ -125,7 +128,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.asker.ask = s.askLatest
 	if c.Follow {
 		s.mirror = newMirror()
-		if err := s.load(ctx); err != nil {
+		if err := s.load(ctx, false); err != nil {
 			s.cancel()
 			_ = client.Close()
 			return nil, err
@@ -225,6 +228,9 @@ func (s *Store) once(ctx context.Context, snap snapshot, fn func(vault.KV) error
 		if aerr != nil {
 			return true, aerr
 		}
+		if snap.generation().contradicts(newest) {
+			return true, s.wasPutBack(ctx, false)
+		}
 		if newest.modRev != snap.generation().modRev {
 			return false, s.mirror.wait(ctx, newest.modRev)
 		}
@@ -254,9 +260,13 @@ func (s *Store) fresh(ctx context.Context) (snapshot, error) {
 	}
 	newest, ok := s.known(ctx)
 	if !ok {
+		before := s.knows()
 		var err error
 		if newest, err = s.latest(ctx); err != nil {
 			return nil, err
+		}
+		if before.contradicts(newest) {
+			return nil, s.wasPutBack(ctx, false)
 		}
 	}
 	if s.mirror == nil {
@@ -271,6 +281,9 @@ func (s *Store) fresh(ctx context.Context) (snapshot, error) {
 func (s *Store) alive(ctx context.Context) error {
 	if s.ctx.Err() != nil {
 		return vault.ErrClosed
+	}
+	if err := s.accepted(ctx); err != nil {
+		return err
 	}
 	return ctx.Err()
 }
