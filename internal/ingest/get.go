@@ -27,37 +27,62 @@ type Password struct {
 // Expired still answers. Unverified answers with the last proven version, or
 // with the unverified one where there is none. Broken answers with an error
 // of class NeedsPerson: a program that keeps trying locks the mailbox.
+//
+// It is found and recorded in one transaction, so that what is handed out was
+// the newest there was.
 func (s *Service) Get(ctx context.Context, reader, mailbox, login string, now time.Time) (Password, error) {
 	mailbox = strings.ToLower(mailbox)
-	k, err := s.pick(ctx, mailbox, login)
+	found, err := s.findRecorded(ctx, reader, mailbox, login, now)
 	if err != nil {
 		return Password{}, err
 	}
-	f := s.facts(k)
-	state := schedule.StateOf(f, s.today(now), s.policy)
-	switch state {
-	case schedule.StateMissing:
-		return Password{}, notFound("no password of %s is stored yet", mailbox).hint("the client sends it by PEC, or enter it with `ingest set %s`", mailbox)
-	case schedule.StateBroken:
-		return Password{}, (&Error{Class: NeedsPerson, Msg: "the password of " + mailbox + " is refused by its provider"}).
-			hint("the client has been asked for a new one; `ingest history %s` shows what happened", mailbox)
-	}
-	v := handedOut(k)
-	if err := s.canUnseal(v); err != nil {
-		return Password{}, err
-	}
-	// Beside the commit, which waits for the disk meanwhile.
-	opened := s.unsealBeside(v)
-	err = s.vault.RecordRead(ctx, reader, mailbox, v.Login, v.N)
-	password := <-opened
-	if err != nil {
-		password.secret.Wipe()
-		return Password{}, &Error{Msg: "recording who reads the password", Err: err, Hint: "nothing is handed out without a record; is the disk full?"}
-	}
+	v, password := found.version, <-found.opening.done
 	if password.err != nil {
 		return Password{}, s.notRead(ctx, reader, v, password.err)
 	}
-	return Password{Mailbox: mailbox, Login: v.Login, Version: v.N, State: state, ExpiresAt: v.Expires, Secret: password.secret}, nil
+	return Password{Mailbox: mailbox, Login: v.Login, Version: v.N, State: found.state, ExpiresAt: v.Expires, Secret: password.secret}, nil
+}
+
+// findRecorded finds the current password, records that reader is given it,
+// and has it opened meanwhile.
+func (s *Service) findRecorded(ctx context.Context, reader, mailbox, login string, now time.Time) (found, error) {
+	r := reading{find: func(tx *vault.Tx) (vault.Version, string, error) { return s.current(tx, mailbox, login, now) }, open: s.open}
+	err := s.vault.ReadSecret(ctx, func(tx *vault.Tx) error { return r.run(tx, reader, mailbox) })
+	f, why := r.leave()
+	if err == nil {
+		return f, nil
+	}
+	f.opening.drop()
+	if why != nil && errors.Is(err, why) {
+		return found{}, why
+	}
+	e := &Error{Msg: "recording who reads the password", Err: err, Hint: "nothing is handed out without a record; is the disk full?"}
+	if errors.Is(err, vault.ErrUnavailable) || errors.Is(err, vault.ErrOutcomeUnknown) {
+		e.Hint = "nothing is handed out without a record, and a majority of the cluster's members must take it: `etcdctl endpoint health`"
+	}
+	return found{}, e
+}
+
+// current is the version of a password that programs are given now.
+func (s *Service) current(tx *vault.Tx, mailbox, login string, now time.Time) (v vault.Version, state string, err error) {
+	var all []known
+	if err := eachAt(tx, mailbox, func(k known) { all = append(all, k) }); err != nil {
+		return v, "", err
+	}
+	k, err := theOne(all, mailbox, login)
+	if err != nil {
+		return v, "", err
+	}
+	state = schedule.StateOf(s.facts(k), s.today(now), s.policy)
+	switch state {
+	case schedule.StateMissing:
+		return v, "", notFound("no password of %s is stored yet", mailbox).hint("the client sends it by PEC, or enter it with `ingest set %s`", mailbox)
+	case schedule.StateBroken:
+		return v, "", (&Error{Class: NeedsPerson, Msg: "the password of " + mailbox + " is refused by its provider"}).
+			hint("the client has been asked for a new one; `ingest history %s` shows what happened", mailbox)
+	}
+	v = handedOut(k)
+	return v, state, s.canUnseal(v)
 }
 
 // pick finds the one credential meant by mailbox and login.
@@ -66,6 +91,11 @@ func (s *Service) pick(ctx context.Context, mailbox, login string) (known, error
 	if err != nil {
 		return known{}, err
 	}
+	return theOne(all, mailbox, login)
+}
+
+// theOne is pick among all that is known of a mailbox.
+func theOne(all []known, mailbox, login string) (known, error) {
 	if len(all) == 0 {
 		return known{}, noSuchMailbox(mailbox)
 	}
@@ -120,28 +150,6 @@ func (s *Service) unseal(v vault.Version) (secret.Secret, error) {
 			Hint: "the record does not fit the key or was altered: `ingest audit --verify`, then restore a backup"}
 	}
 	return password, nil
-}
-
-// unsealed is what became of unseal.
-type unsealed struct {
-	secret secret.Secret
-	err    error
-}
-
-// unsealBeside is unseal in a goroutine; what it gives must be taken.
-func (s *Service) unsealBeside(v vault.Version) <-chan unsealed {
-	done := make(chan unsealed, 1)
-	go func() {
-		var o unsealed
-		defer func() {
-			if recover() != nil { // as the server does for its endpoints
-				o = unsealed{err: errors.New("opening the sealed password stopped")}
-			}
-			done <- o
-		}()
-		o.secret, o.err = s.unseal(v)
-	}()
-	return done
 }
 
 // notRead tells the audit log that the read it has just been told of gave no

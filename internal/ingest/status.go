@@ -8,7 +8,6 @@ import (
 
 	"pec-ingest/internal/schedule"
 	"pec-ingest/internal/vault"
-	"pec-ingest/internal/vault/etcdstore"
 )
 
 // StatusRow is one credential in `status --json`; null stands for unknown.
@@ -81,42 +80,49 @@ func (s *Service) inventory(ctx context.Context, mailbox string) (all []known, e
 func (s *Service) eachKnown(ctx context.Context, mailbox string, begin func(), fn func(known)) error {
 	return s.vault.View(ctx, func(tx *vault.Tx) error {
 		begin()
-		one := func(c vault.Client) error {
-			if !c.RemovedAt.IsZero() {
-				return nil
-			}
-			creds, err := tx.CredentialsOf(c.Mailbox)
-			if err != nil {
+		if mailbox == "" {
+			return tx.Clients(func(c vault.Client) error { return eachOf(tx, c, fn) })
+		}
+		return eachAt(tx, mailbox, fn)
+	})
+}
+
+// eachAt gives what is known of one mailbox; nothing where nobody listed has it.
+func eachAt(tx *vault.Tx, mailbox string, fn func(known)) error {
+	c, ok, err := tx.Client(mailbox)
+	if err != nil || !ok {
+		return err
+	}
+	return eachOf(tx, c, fn)
+}
+
+// eachOf gives what is known of one client, unless it was removed.
+func eachOf(tx *vault.Tx, c vault.Client, fn func(known)) error {
+	if !c.RemovedAt.IsZero() {
+		return nil
+	}
+	creds, err := tx.CredentialsOf(c.Mailbox)
+	if err != nil {
+		return err
+	}
+	if len(creds) == 0 {
+		fn(known{client: c})
+	}
+	for _, cred := range creds {
+		k := known{client: c, cred: cred}
+		if cred.Current > 0 {
+			if k.version, _, err = tx.Version(cred.Mailbox, cred.Login, cred.Current); err != nil {
 				return err
 			}
-			if len(creds) == 0 {
-				fn(known{client: c})
+		}
+		if k.version.State == VersionUnverified && cred.Proven > 0 {
+			if k.proven, _, err = tx.Version(cred.Mailbox, cred.Login, cred.Proven); err != nil {
+				return err
 			}
-			for _, cred := range creds {
-				k := known{client: c, cred: cred}
-				if cred.Current > 0 {
-					if k.version, _, err = tx.Version(cred.Mailbox, cred.Login, cred.Current); err != nil {
-						return err
-					}
-				}
-				if k.version.State == VersionUnverified && cred.Proven > 0 {
-					if k.proven, _, err = tx.Version(cred.Mailbox, cred.Login, cred.Proven); err != nil {
-						return err
-					}
-				}
-				fn(k)
-			}
-			return nil
 		}
-		if mailbox == "" {
-			return tx.Clients(one)
-		}
-		c, ok, err := tx.Client(mailbox)
-		if err != nil || !ok {
-			return err
-		}
-		return one(c)
-	})
+		fn(k)
+	}
+	return nil
 }
 
 // facts turns a credential into what the expiry policy asks for.
@@ -236,11 +242,11 @@ type HistoryRow struct {
 }
 
 // History lists the versions of a mailbox, oldest first, without secrets. On a
-// cluster it may be as old as etcdstore.Glance allows.
+// cluster it may be as old as vault.Glance allows.
 func (s *Service) History(ctx context.Context, mailbox string) ([]HistoryRow, error) {
 	mailbox = strings.ToLower(mailbox)
 	rows := []HistoryRow{}
-	err := s.vault.View(etcdstore.Glance(ctx), func(tx *vault.Tx) error {
+	err := s.vault.View(vault.Glance(ctx), func(tx *vault.Tx) error {
 		rows = rows[:0]
 		if _, ok, err := tx.Client(mailbox); err != nil {
 			return err

@@ -79,6 +79,9 @@ func (s *boltStore) Update(ctx context.Context, fn func(KV) error) error {
 	return s.run(ctx, true, fn)
 }
 
+// Bound is false: one process works on the file.
+func (s *boltStore) Bound(context.Context) bool { return false }
+
 func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

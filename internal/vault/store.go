@@ -18,8 +18,23 @@ const (
 type Store interface {
 	View(ctx context.Context, fn func(KV) error) error
 	Update(ctx context.Context, fn func(KV) error) error
+	// Bound tells whether an Update under ctx has a condition of its own, which
+	// others don't share, such as that a term still lasts.
+	Bound(ctx context.Context) bool
 	Close() error
 }
+
+type glanceKey struct{}
+
+// Glance lets a View under ctx be a moment old, on an engine that would have to
+// ask other machines for the newest state. It sees all that this process has
+// committed, and of others' what was acknowledged some milliseconds before. It
+// is for lists that people look at: never for what hands out a secret, or
+// decides something.
+func Glance(ctx context.Context) context.Context { return context.WithValue(ctx, glanceKey{}, true) }
+
+// Glances tells whether ctx comes from Glance.
+func Glances(ctx context.Context) bool { return ctx.Value(glanceKey{}) != nil }
 
 // KV is one transaction of a Store. The values it hands out are the caller's.
 type KV interface {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Reads that are recorded while another one's commit is under way wait for its
-// end and are committed together: many programs that ask at once wait for two
+// Reads of secrets that come while another one's commit is under way wait for
+// its end and are committed together: many programs that ask at once wait for two
 // commits and not for each other's. One that comes alone waits for nobody.
 
 // What one read may take of a transaction: its own records, and those of the
@@ -18,10 +18,10 @@ const (
 
 // waitingRead is a read that waits for the commit before its own.
 type waitingRead struct {
-	ctx    context.Context
-	record func(*Tx) error
-	done   chan error // takes one
-	gone   error      // why it was left out: its caller had gone
+	ctx  context.Context
+	read func(*Tx) error
+	done chan error // takes one
+	own  error      // why nothing was recorded of it: its caller had gone, or it failed
 }
 
 // readGroup is who waits.
@@ -54,23 +54,25 @@ func (g *readGroup) take(left []*waitingRead) []*waitingRead {
 	return next
 }
 
-// RecordRead is Tx.AuditRead in an Update: nil means that it is committed. It
-// may share its commit with other reads; a failure of that is one of each.
-// A caller whose ctx ends waits no longer; its read is in the audit log then,
-// or not.
-func (v *Vault) RecordRead(ctx context.Context, actor, mailbox, login string, version int) error {
-	record := func(tx *Tx) error { return tx.AuditRead(actor, mailbox, login, version) }
-	if s, ok := v.store.(interface{ Bound(context.Context) bool }); ok && s.Bound(ctx) {
-		return v.Update(ctx, record) // under a condition of its own, which others don't share
+// ReadSecret runs read in an Update: it finds what shall be handed out, and
+// records who is given it (Tx.AuditRead). nil means that this is committed, so
+// that what was found was the newest there was; on a cluster that takes one
+// question instead of two. read may share its commit with others, and so may
+// be run in another goroutine; a failed commit is one of each. A caller whose
+// ctx ends waits no longer; its read is in the audit log then, or not, and read
+// may still be run.
+func (v *Vault) ReadSecret(ctx context.Context, read func(*Tx) error) error {
+	if v.store.Bound(ctx) {
+		return v.Update(ctx, read) // under a condition of its own, which others don't share
 	}
-	w := &waitingRead{ctx: ctx, record: record, done: make(chan error, 1)}
+	w := &waitingRead{ctx: ctx, read: read, done: make(chan error, 1)}
 	if v.reads.enter(w) {
 		defer func() {
 			if next := v.reads.take(nil); len(next) > 0 {
-				go v.recordAll(next)
+				go v.readAll(next)
 			}
 		}()
-		return v.Update(ctx, record)
+		return v.Update(ctx, read)
 	}
 	select {
 	case err := <-w.done:
@@ -80,17 +82,17 @@ func (v *Vault) RecordRead(ctx context.Context, actor, mailbox, login string, ve
 	}
 }
 
-// recordAll commits reads, and those that come meanwhile, until none wait.
-func (v *Vault) recordAll(list []*waitingRead) {
+// readAll commits reads, and those that come meanwhile, until none wait.
+func (v *Vault) readAll(list []*waitingRead) {
 	for len(list) > 0 {
-		list = v.reads.take(v.recordTogether(list))
+		list = v.reads.take(v.readTogether(list))
 	}
 }
 
-// recordTogether commits as many reads as one transaction takes, in their
+// readTogether commits as many reads as one transaction takes, in their
 // order, tells their callers, and returns the others. No caller's ctx ends
 // what is committed for several.
-func (v *Vault) recordTogether(list []*waitingRead) (left []*waitingRead) {
+func (v *Vault) readTogether(list []*waitingRead) (left []*waitingRead) {
 	taken, failed := 0, false
 	err := v.Update(context.Background(), func(tx *Tx) error {
 		taken, failed = 0, false
@@ -99,12 +101,14 @@ func (v *Vault) recordTogether(list []*waitingRead) (left []*waitingRead) {
 				break
 			}
 			taken++
-			if w.gone = w.ctx.Err(); w.gone != nil {
+			if w.own = w.ctx.Err(); w.own != nil {
 				continue
 			}
-			if err := w.safely(tx); err != nil {
+			before, _ := tx.Room()
+			w.own = w.safely(tx)
+			if after, _ := tx.Room(); w.own != nil && after != before { // half recorded
 				failed = true
-				return err
+				return w.own
 			}
 		}
 		return nil
@@ -119,19 +123,19 @@ func (v *Vault) recordTogether(list []*waitingRead) (left []*waitingRead) {
 		case err != nil:
 			w.done <- err
 		default:
-			w.done <- w.gone
+			w.done <- w.own
 		}
 	}
 	return list[taken:]
 }
 
-// safely is record; what would end the caller's request must not end the
+// safely is read; what would end the caller's request must not end the
 // service, now that it happens elsewhere.
 func (w *waitingRead) safely(tx *Tx) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = damaged("recording a read stopped")
+			err = damaged("a read stopped")
 		}
 	}()
-	return w.record(tx)
+	return w.read(tx)
 }

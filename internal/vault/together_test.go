@@ -51,7 +51,7 @@ func (g *gated) behind(t *testing.T, v *vault.Vault, reads []func() error) []err
 	g.mu.Unlock()
 	said := make([]error, len(reads)+1)
 	var all sync.WaitGroup
-	all.Go(func() { said[0] = v.RecordRead(context.Background(), "first", rossi, rossi, 1) })
+	all.Go(func() { said[0] = recordRead(v, context.Background(), "first") })
 	<-held
 	for i, read := range reads {
 		waiting := vault.Waiting(v)
@@ -97,8 +97,12 @@ func readers(t *testing.T, v *vault.Vault) (names []string) {
 	return names
 }
 
+func recordRead(v *vault.Vault, ctx context.Context, actor string) error {
+	return v.ReadSecret(ctx, func(tx *vault.Tx) error { return tx.AuditRead(actor, rossi, rossi, 1) })
+}
+
 func recording(v *vault.Vault, ctx context.Context, actor string) func() error {
-	return func() error { return v.RecordRead(ctx, actor, rossi, rossi, 1) }
+	return func() error { return recordRead(v, ctx, actor) }
 }
 
 // Reads that come while another one is committed share one commit, in their
@@ -120,7 +124,7 @@ func TestReadsTogether(t *testing.T) {
 		if g.commits != 2 {
 			t.Errorf("got %d commits, want 2", g.commits)
 		}
-		if err := v.RecordRead(context.Background(), "alone", rossi, rossi, 1); err != nil {
+		if err := recordRead(v, context.Background(), "alone"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -159,7 +163,7 @@ func TestReadsTogetherFail(t *testing.T) {
 		g.mu.Lock()
 		g.fail = nil
 		g.mu.Unlock()
-		if err := v.RecordRead(context.Background(), "c", rossi, rossi, 1); err != nil {
+		if err := recordRead(v, context.Background(), "c"); err != nil {
 			t.Error(err)
 		}
 		if got := readers(t, v); !slices.Equal(got, []string{"first", "c"}) {
@@ -179,7 +183,7 @@ func TestReadsTogetherOthersFail(t *testing.T) {
 		gone, leave := context.WithCancel(ctx)
 		said = g.behind(t, v, []func() error{recording(v, ctx, "c"),
 			recording(v, gone, "d"),
-			func() error { leave(); return v.RecordRead(ctx, "e", rossi, rossi, 1) }})
+			func() error { leave(); return recordRead(v, ctx, "e") }})
 		if said[1] != nil || !errors.Is(said[2], context.Canceled) || said[3] != nil {
 			t.Errorf("with one that has gone: got %v", said)
 		}
@@ -214,8 +218,8 @@ func TestReadsTogetherBound(t *testing.T) {
 	defer v.Close()
 	ctx := context.WithValue(context.Background(), bound{}, true)
 	said := g.behind(t, v, []func() error{func() error {
-		err := v.RecordRead(ctx, "a", rossi, rossi, 1)
-		return errors.Join(err, v.RecordRead(context.Background(), "b", rossi, rossi, 1))
+		err := recordRead(v, ctx, "a")
+		return errors.Join(err, recordRead(v, context.Background(), "b"))
 	}})
 	if said[0] != nil || !errors.Is(said[1], errBound) {
 		t.Errorf("got %v, want that the condition counted", said)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"pec-ingest/internal/vault"
 )
 
 // latest asks the cluster for its newest generation. Those who ask while a
@@ -28,22 +30,13 @@ func (s *Store) askLatest(ctx context.Context) (g generation, err error) {
 	return g, err
 }
 
-// glance is how old the answer may be that a read under Glance relies on.
+// glance is how old the answer may be that a View under vault.Glance relies on,
+// counted from when its question was put.
 const glance = 2 * time.Millisecond
-
-type glanceKey struct{}
-
-// Glance lets reads under ctx, at a store that follows, rely on what the
-// cluster answered to an earlier question, for 2 ms counted from when that was
-// put. So they see all that this process committed, and all that any other had
-// acknowledged 2 ms before. It is for lists that people look at, where a
-// question each is most of the work: never for what hands out a secret, or
-// decides something.
-func Glance(ctx context.Context) context.Context { return context.WithValue(ctx, glanceKey{}, true) }
 
 // known is the newest generation as of a moment ago, if ctx is content with it.
 func (s *Store) known(ctx context.Context) (g generation, ok bool) {
-	if s.mirror == nil || ctx.Value(glanceKey{}) == nil {
+	if s.mirror == nil || !vault.Glances(ctx) {
 		return g, false
 	}
 	s.asker.mu.Lock()

@@ -30,7 +30,7 @@ func TestGlance(t *testing.T) {
 		must(t, s.View(ctx, func(kv vault.KV) error { b, err := kv.Get("k"); v = string(b); return err }))
 		return v
 	}
-	glance := etcdstore.Glance(ctx)
+	glance := vault.Glance(ctx)
 	for i := range 20 {
 		own, other := fmt.Sprint("a", i), fmt.Sprint("b", i)
 		write(a, own)
@@ -56,7 +56,7 @@ func TestGlance(t *testing.T) {
 func TestGlanceAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		latest, known := etcdstore.NewKnown(func() { time.Sleep(time.Millisecond) })
-		glance := etcdstore.Glance(context.Background())
+		glance := vault.Glance(context.Background())
 		check := func(when string, want bool) {
 			t.Helper()
 			if got := known(glance); got != want {
