@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/config"
+	"pec-ingest/internal/secret"
 	"pec-ingest/internal/vault"
 )
 
@@ -48,4 +49,35 @@ const CalmAfter = calmAfter
 func InboxHint(host string, port int, folder string, err error) string {
 	s := &Service{cfg: &config.Config{Inbox: config.Inbox{Host: host, Port: port, Folder: folder}}}
 	return s.inboxHint(err)
+}
+
+// ReadingRuns is what Get does with the vault: find and open are those of the
+// test, which drives the runs.
+type ReadingRuns struct{ r reading }
+
+// NewReading makes one; open tells when the opening of a version begins and is
+// to give its secret.
+func NewReading(find func() (vault.Version, error), open func(vault.Version) secret.Secret) *ReadingRuns {
+	return &ReadingRuns{reading{
+		find: func(*vault.Tx) (vault.Version, string, error) { v, err := find(); return v, "", err },
+		open: func(v vault.Version) *opening {
+			o := &opening{label: v.Label, sealed: v.Sealed, done: make(chan unsealed, 1)}
+			o.done <- unsealed{secret: open(v)}
+			return o
+		},
+	}}
+}
+
+// Run is one run of the closure.
+func (r *ReadingRuns) Run(tx *vault.Tx, reader, mailbox string) error {
+	return r.r.run(tx, reader, mailbox)
+}
+
+// Leave gives the version that was found and its secret.
+func (r *ReadingRuns) Leave() (n int, password secret.Secret, why error) {
+	f, why := r.r.leave()
+	if f.opening != nil {
+		password = (<-f.opening.done).secret
+	}
+	return f.version.N, password, why
 }

@@ -225,3 +225,44 @@ func TestReadsTogetherBound(t *testing.T) {
 		t.Errorf("got %v, want that the condition counted", said)
 	}
 }
+
+// One that finds nothing to hand out says so to its caller alone, and takes no
+// commit of its own.
+func TestReadsTogetherNothing(t *testing.T) {
+	onGates(t, func(t *testing.T, v *vault.Vault, g *gated) {
+		nothing := errors.New("nothing there")
+		ctx := context.Background()
+		said := g.behind(t, v, []func() error{recording(v, ctx, "a"),
+			func() error { return v.ReadSecret(ctx, func(*vault.Tx) error { return nothing }) }, recording(v, ctx, "b")})
+		if said[1] != nil || !errors.Is(said[2], nothing) || said[3] != nil {
+			t.Errorf("got %v, want its error for the second alone", said)
+		}
+		if g.commits != 2 {
+			t.Errorf("got %d commits, want 2", g.commits)
+		}
+		if got := readers(t, v); !slices.Equal(got, []string{"first", "a", "b"}) {
+			t.Errorf("got entries of %q", got)
+		}
+	})
+}
+
+// A read that begins after another process' commit was acknowledged finds what
+// that wrote, though it asks no question before it commits.
+func TestReadSecretNewest(t *testing.T) {
+	open := onEtcd(t)
+	o := options(t)
+	writer, reader := mustOpenStore(t, open, o), mustOpenStore(t, open, o)
+	for i := range 30 {
+		want := fmt.Sprint("client ", i)
+		update(t, writer, func(tx *vault.Tx) error { return tx.PutClient(vault.Client{Mailbox: rossi, Name: want, AddedAt: now}) })
+		got := ""
+		err := reader.ReadSecret(context.Background(), func(tx *vault.Tx) error {
+			c, _, err := tx.Client(rossi)
+			got = c.Name
+			return errors.Join(err, tx.AuditRead("a", rossi, rossi, 1))
+		})
+		if err != nil || got != want {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
