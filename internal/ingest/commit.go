@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/pec"
@@ -136,8 +137,35 @@ func (p *pass) commitRefused(tx *vault.Tx, j *judged) error {
 	if !listed {
 		return nil
 	}
-	return tx.AddRefused(vault.Refused{At: p.now, Reason: string(j.reason), ClaimedID: safetext.Line(j.claimed.ID),
-		ClaimedSender: safetext.Address(j.claimed.Sender), UIDValidity: j.at.UIDValidity, UID: j.at.UID, Listed: true})
+	r := vault.Refused{At: p.now, Reason: string(j.reason), ClaimedID: safetext.Line(j.claimed.ID),
+		ClaimedSender: safetext.Address(j.claimed.Sender), UIDValidity: j.at.UIDValidity, UID: j.at.UID, Listed: true}
+	if known, err := p.refusedBefore(tx, r); known || err != nil {
+		return err
+	}
+	return tx.AddRefused(r)
+}
+
+// rejudgedWithin is how long after an interrupted pass the next one may come
+// to the same messages.
+const rejudgedWithin = 30 * 24 * time.Hour
+
+// refusedBefore tells whether a pass that did not come to its end has a record
+// of the message already: the cursor follows only every few seconds. Such
+// messages have no identifier that could be believed; their place tells.
+func (p *pass) refusedBefore(tx *vault.Tx, r vault.Refused) (bool, error) {
+	if p.refused == nil {
+		list, err := tx.RefusedSince(p.now.Add(-rejudgedWithin))
+		if err != nil {
+			return false, err
+		}
+		p.refused = map[vault.Refused]bool{}
+		for _, old := range list {
+			old.At = time.Time{}
+			p.refused[old] = true
+		}
+	}
+	r.At = time.Time{}
+	return p.refused[r], nil
 }
 
 // askForPEC tells a client, by PEC and once a month, that a password must come

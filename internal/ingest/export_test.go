@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"context"
 	"time"
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/secret"
+	"pec-ingest/internal/submission"
 	"pec-ingest/internal/vault"
 )
 
@@ -44,6 +46,14 @@ func (s *Service) BeginTerm() {
 
 // CalmAfter is calmAfter.
 const CalmAfter = calmAfter
+
+// SealCandidate seals a password as the judging of a letter does.
+func (s *Service) SealCandidate(ctx context.Context, mailbox string, password secret.Secret) (vault.Submission, error) {
+	p := &pass{Service: s, foreseen: newForeseen()}
+	sub := vault.Submission{ID: "id", Mailbox: mailbox, Login: mailbox, Find: string(submission.Found)}
+	_, err := p.sealCandidates(ctx, &sub, []submission.Candidate{{Secret: password}})
+	return sub, err
+}
 
 // InboxHint is the hint for an error of an inbox on host, port and folder.
 func InboxHint(host string, port int, folder string, err error) string {

@@ -299,9 +299,10 @@ func (p *pass) sealCandidates(ctx context.Context, sub *vault.Submission, cands 
 	}
 	label := vault.Label{Mailbox: sub.Mailbox, Login: sub.Login, Source: sub.ID}
 	if sub.Find == string(submission.Found) && sub.Login != "" {
-		var err error
-		if label.Version, err = p.foreseen.version(ctx, p.vault, sub.Mailbox, sub.Login); err != nil {
-			return nil, err
+		// A vault that can't be read just now is no reason to do without the
+		// password: a version that is not foreseen is sealed anew.
+		if n, err := p.foreseen.version(ctx, p.vault, sub.Mailbox, sub.Login); err == nil {
+			label.Version = n
 		}
 	}
 	for _, c := range cands {

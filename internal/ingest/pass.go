@@ -69,6 +69,9 @@ type pass struct {
 	// held keeps the candidates of this pass in clear until it ends, so that
 	// they can be tried even by a service without the identity.
 	held map[string][]secret.Secret
+	// refused are the messages that earlier passes refused, without the time;
+	// nil: not looked at yet.
+	refused map[vault.Refused]bool
 	// foreseen are the numbers of versions that submissions will become.
 	foreseen *foreseen
 	// planned collects judged submissions of a dry run, which has no vault

@@ -53,6 +53,9 @@ func fenceOf(ctx context.Context, s *Store) (fence, bool) {
 
 func (s *Store) leaders() string { return s.prefix + "/leader" }
 
+// patientPause is an attempt with the longest pause.
+const patientPause = 8
+
 // Campaign waits until this process leads, or ctx ends.
 func (s *Store) Campaign(ctx context.Context) (*Term, error) {
 	ctx, cancel := s.within(ctx)
@@ -75,7 +78,14 @@ func (s *Store) Campaign(ctx context.Context) (*Term, error) {
 		}
 	}()
 	election := concurrency.NewElection(session, s.leaders())
-	if err := election.Campaign(clientv3.WithRequireLeader(waiting), s.member); err != nil {
+	err = election.Campaign(clientv3.WithRequireLeader(waiting), s.member)
+	for err != nil && waiting.Err() == nil && !refused(err) {
+		// A member that lost the others, or does not know a login's token yet,
+		// ends the wait. The place in the row is kept as long as the lease.
+		_ = s.pause(waiting, patientPause)
+		err = election.Campaign(clientv3.WithRequireLeader(waiting), s.member)
+	}
+	if err != nil {
 		s.giveUp(session)
 		if ctx.Err() != nil {
 			return nil, s.why(ctx)
