@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"syscall"
 
@@ -67,6 +68,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "ingest: error: %s\ningest: hint: %s\n", safetext.Text(err.Error()), usageHint(err))
 		return exitUsage
 	}
+	if name := emptyArgument(parsed); name != "" {
+		fmt.Fprintf(stderr, "ingest: error: <%s> is empty\ningest: hint: a variable without a value?\n", name)
+		return exitUsage
+	}
 	if c.Config == "" { // an empty variable is none
 		c.Config = defaultConfig
 	}
@@ -81,12 +86,25 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // usageHint names the help of the command that was meant.
 func usageHint(err error) string {
 	var fault *kong.ParseError
-	if errors.As(err, &fault) && len(fault.Context.Path) > 0 {
-		if node := fault.Context.Path[len(fault.Context.Path)-1].Node(); node != nil && node.Parent != nil {
-			return "`" + node.FullPath() + " --help` shows how it is used"
+	if errors.As(err, &fault) {
+		for _, step := range slices.Backward(fault.Context.Path) { // flags and arguments are no node
+			if node := step.Node(); node != nil && node.Parent != nil {
+				return "`" + node.FullPath() + " --help` shows how it is used"
+			}
 		}
 	}
 	return "`ingest --help` lists the commands"
+}
+
+// emptyArgument names an argument that was given as "": what a script writes
+// whose variable has no value, never "all of them".
+func emptyArgument(parsed *kong.Context) string {
+	for _, step := range parsed.Path {
+		if arg := step.Positional; arg != nil && arg.Set && arg.Target.Kind() == reflect.String && arg.Target.String() == "" {
+			return arg.Name
+		}
+	}
+	return ""
 }
 
 // report prints an error as a person should see it and returns its exit code.

@@ -65,6 +65,47 @@ func TestUnverifiedUntilProven(t *testing.T) {
 	}
 }
 
+// A password that never could be tried ends when a newer one comes, as one that
+// was: it is handed out no more, and its secret is destroyed in its time.
+func TestUnverifiedReplaced(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{apart: true})
+	s.clients.Stop()
+	s.deliver(s.submission(rossi, 60, "vecchia55Q"))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.deliver(s.submission(rossi, 3, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	if got, want := s.history(rossi), "1 superseded, 2 unverified*"; got != want {
+		t.Errorf("history: got %q, want %q", got, want)
+	}
+	s.wantGet(rossi, passwords[rossi])
+	s.clients.Start()
+	s.hoursLater(rossi, 1)
+	s.once(sum{})
+	s.wantState(rossi, "valid", 2.0)
+	if got, want := s.history(rossi), "1 superseded, 2 proven*"; got != want {
+		t.Errorf("history: got %q, want %q", got, want)
+	}
+	s.wantLogins(rossi, 1, 0)
+}
+
+// An argument that is there and empty is a script's variable without a value:
+// never all mailboxes, and never the only one.
+func TestEmptyArgument(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	s.deliver(s.submission(rossi, 3, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	for _, args := range [][]string{
+		{"get", ""}, {"get", "--json", ""}, {"status", ""}, {"history", ""}, {"set", ""}, {"use", "", "1"}, {"report", "", "--refused"},
+		{"profile", "", "--for", "isync"}, {"client", "remove", ""}, {"client", "export", ""}, {"otp", "get", ""},
+	} {
+		if r := s.exits(exitUsage, args...); r.stdout != "" {
+			t.Errorf("%q printed %q", args, r.stdout)
+		}
+	}
+}
+
 // An unverified password that turns out to be refused is erased; the one
 // before it counts again.
 func TestUnverifiedThenRefused(t *testing.T) {

@@ -87,6 +87,9 @@ func (s *Service) current(tx *vault.Tx, mailbox, login string, now time.Time) (v
 
 // pick finds the one credential meant by mailbox and login.
 func (s *Service) pick(ctx context.Context, mailbox, login string) (known, error) {
+	if mailbox == "" { // to inventory that is all of them
+		return known{}, usage("say which mailbox").hint("`ingest status` lists them")
+	}
 	all, err := s.inventory(ctx, mailbox)
 	if err != nil {
 		return known{}, err

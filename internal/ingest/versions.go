@@ -58,7 +58,7 @@ func (s *Service) sameVersion(ctx context.Context, mailbox, login string, passwo
 	return 0, nil
 }
 
-// addVersion makes the next version of a credential. The older one is ended
+// addVersion makes the next version of a credential. A proven one is ended
 // only by a proven successor: until then it is what `get` hands out.
 func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submission, epoch []vault.Submission,
 	a attempt, client vault.Client, password secret.Secret) (vault.Version, error) {
@@ -83,6 +83,11 @@ func (p *pass) addVersion(tx *vault.Tx, cred *vault.Credential, s vault.Submissi
 	if v.State == VersionUnverified {
 		if err := giveUpAgain(tx, *cred, before); err != nil {
 			return v, err
+		}
+		if before != cred.Proven { // never proven: neither handed out nor tried any more
+			if err := endVersion(tx, *cred, before, v.N, p.now); err != nil {
+				return v, err
+			}
 		}
 	} else {
 		if err := endVersion(tx, *cred, before, v.N, p.now); err != nil {
