@@ -51,7 +51,10 @@ func (c *getCmd) wait(ctx context.Context, env *environment) error {
 func recoveryLine(name, what, recipients, secrets string, prove func() (opened int, err error)) ingest.CheckLine {
 	opened, err := prove()
 	switch {
-	case errors.Is(err, vault.ErrWrongKey), errors.Is(err, vault.ErrIdentityMissing), errors.Is(err, vault.ErrPassphrase):
+	case errors.Is(err, vault.ErrIdentityMissing):
+		return ingest.CheckLine{Name: name, Level: ingest.LevelError, Msg: "there is no recovery key to prove: " + err.Error(),
+			Hint: "type it into a file first: docs/recovery.md, \"Today, before anything happens\""}
+	case errors.Is(err, vault.ErrWrongKey), errors.Is(err, vault.ErrPassphrase):
 		return ingest.CheckLine{Name: name, Level: ingest.LevelError, Msg: "this key does not open " + what + ": " + err.Error(),
 			Hint: "is its public half in " + recipients + "? then `ingest rekey`; else look for the right key, now"}
 	case err != nil:

@@ -107,6 +107,9 @@ func TestCheckRecovery(t *testing.T) {
 	if out := s.ok("check", "--recovery", right); !strings.Contains(out, "opens all 1 passwords") {
 		t.Errorf("the right key: got %s", out)
 	}
+	if r := s.exits(exitFailed, "check", "--recovery", wrong+".not"); !strings.Contains(r.stdout, "there is no recovery key to prove") {
+		t.Errorf("a file that isn't there: got %q", r.stdout)
+	}
 	if r := s.exits(exitFailed, "check", "--recovery", wrong); !strings.Contains(r.stdout, "does not open the vault") {
 		t.Errorf("the wrong key: got %s", r.stdout)
 	}

@@ -191,6 +191,20 @@ func TestSaveBackupAndRestore(t *testing.T) {
 	if info, err := os.Stat(backup); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("backup: %v, %v, want mode 0600", info.Mode(), err)
 	}
+	// Of folders that are not there only the last is made: no disk, no backup.
+	away := filepath.Join(t.TempDir(), "disk")
+	if _, err := vault.SaveBackup(filepath.Join(away, "pec-ingest", "backup.db"), save); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("on a disk that isn't there: got %v, want fs.ErrNotExist", err)
+	}
+	if _, err := os.Stat(away); err == nil {
+		t.Error("the missing disk's folder was made")
+	}
+	if err := os.Mkdir(away, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vault.SaveBackup(filepath.Join(away, "pec-ingest", "backup.db"), save); err != nil {
+		t.Errorf("in a new folder: %v", err)
+	}
 	if _, err := vault.SaveBackup(backup, save); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over a backup: %v, want ErrExist", err)
 	}

@@ -16,6 +16,11 @@ import (
 // folder is made 0700 if there is none, and else must be one that nobody but
 // its owner may write to.
 func SaveBackup(path string, write func(io.Writer) error) (Summary, error) {
+	// Its folder is made where it is missing, but not those above: on a disk
+	// that isn't there now they would be made on this one.
+	if _, err := os.Stat(filepath.Dir(filepath.Dir(path))); err != nil {
+		return Summary{}, fmt.Errorf("making the folder: %w", err)
+	}
 	return save(path, checkUnshared, write)
 }
 
