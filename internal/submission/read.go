@@ -60,6 +60,9 @@ func (l *letter) readTexts() {
 			l.plain = append(l.plain, t)
 		}
 	}
+	if len(l.plain)+len(l.html) == 0 { // the message is one picture, document or text file
+		l.plain = []text{newText("text/plain", []srcLine{{n: 1}})}
+	}
 	l.forms = nil
 }
 
@@ -93,7 +96,7 @@ func unfold(original []byte, subject, sender string) *letter {
 			if file {
 				files++
 			}
-			body := decodeBody(p)
+			body := decodeBody(p, maxText+1) // what is more is cut off
 			if len(body) > maxText {
 				l.notes = append(l.notes, NoteTooMuch)
 			}
@@ -117,9 +120,6 @@ func unfold(original []byte, subject, sender string) *letter {
 				l.archives++
 			}
 		}
-	}
-	if len(l.plain)+len(l.html) == 0 { // the message is one picture, document or text file
-		l.plain = []text{newText("text/plain", []srcLine{{n: 1}})}
 	}
 	return l
 }
