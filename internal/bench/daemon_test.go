@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -117,6 +118,39 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 			default:
 			}
 		}
+	}
+}
+
+// Peak memory of the daemon when messages come that must be read whole and are
+// as large as may be: three passwords beside a document of 18 MB, and six whose
+// document of 6 MB is kept for review.
+func TestMemoryLargeMessages(t *testing.T) {
+	long(t)
+	for _, c := range []struct {
+		what, text  string
+		number, doc int
+	}{
+		{"three messages of 24 MB", "Buongiorno,\n\nPassword per programmi di posta: K7qabcdEF23\n\nCordiali saluti\n", 3, 17_600_000},
+		{"six of 8 MB for review", "Buongiorno,\n\nla password per programmi di posta e' nel documento allegato.\n\nCordiali saluti\n", 6, 5_800_000},
+	} {
+		plan := inboxPlan{seed: 3, messages: 300, now: time.Now()}
+		b := newBox(t, plan)
+		m := newMaker(plan)
+		r := rand.New(rand.NewPCG(plan.seed, 4))
+		for i := range c.number {
+			at, from := plan.now.Add(-time.Duration(60-i)*time.Minute), clientAddress(i)
+			const subject = "Password per programmi di posta"
+			e := pectest.Envelope{Provider: m.provider, SentAt: at, Style: pectest.Aruba2026, Sender: from, Recipients: []string{studio}, Subject: subject,
+				Letter: pectest.Letter{From: from, To: studio, Subject: subject, Date: at, Text: c.text,
+					Attachments: []pectest.Attachment{{Name: "scansione.pdf", Type: "application/pdf", Data: noise(r, c.doc)}}}}
+			b.imap.Deliver(studio, "INBOX", e.Bytes(), at.Add(time.Minute))
+		}
+		d := b.startDaemon(b.freshVault(false))
+		end := d.waitFor("pass.finished")
+		if want := float64(plan.messages + c.number); end["seen"] != want || end["errors"] != 0.0 {
+			t.Errorf("%s: got %v seen and %v errors, want %v and none", c.what, end["seen"], end["errors"], want)
+		}
+		note(t, figure{"peak memory of the daemon, " + c.what + ", MiB", float64(d.stop()) / (1 << 20), 64, "VmHWM, of which about 20 MiB are the program's own pages"})
 	}
 }
 

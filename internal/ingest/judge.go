@@ -52,6 +52,7 @@ func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judge
 	}
 	verdict := pec.Judge(m.Raw, pec.Options{
 		Trust: p.trust, Recipients: p.ownAddresses(), ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage,
+		Share: true,
 	})
 	j.kind, j.reason, j.claimed = verdict.Kind, verdict.Reason, verdict.Claimed
 	if !verdict.Certified() {

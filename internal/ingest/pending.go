@@ -21,7 +21,7 @@ type pendingCommit struct {
 }
 
 const (
-	maxPending   = 48        // that wait at most
+	maxPending   = 200       // that wait at most
 	pendingBytes = 256 << 10 // one of them writes fewer
 )
 
@@ -60,7 +60,7 @@ func (p *pass) commitPending(ctx context.Context) error {
 	most := len(p.pending)
 	for len(p.pending) > 0 {
 		n := 0
-		err := p.vault.Update(ctx, func(tx *vault.Tx) error {
+		err := p.vault.Fill(ctx, func(tx *vault.Tx) error {
 			for n = 0; n < min(most, len(p.pending)); n++ {
 				if keys, bytes := tx.Room(); n > 0 && (keys < p.pending[n].keys || bytes < pendingBytes) {
 					return nil

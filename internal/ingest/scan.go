@@ -248,8 +248,41 @@ func (p *pass) sortByHeader(ctx context.Context, uids []uint32, headers map[uint
 	return s, err
 }
 
-// readWhole downloads messages and hands them over.
+// readWhole downloads messages and hands them over. Each of the very large ones
+// is in memory without any other: it is asked for when all before it are
+// committed, and what follows when it is.
 func (p *pass) readWhole(ctx context.Context, l *line, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
+	var usual, alone []uint32
+	for _, uid := range uids {
+		if headers[uid].Size > judgingBytes {
+			alone = append(alone, uid)
+		} else {
+			usual = append(usual, uid)
+		}
+	}
+	if missing, err = p.readTogether(ctx, l, usual, headers); err != nil {
+		return missing, err
+	}
+	for _, uid := range alone {
+		if err := l.wait(); err != nil {
+			return missing, err
+		}
+		gone, err := p.readTogether(ctx, l, []uint32{uid}, headers)
+		missing = append(missing, gone...)
+		if err != nil {
+			return missing, err
+		}
+		if err := l.wait(); err != nil {
+			return missing, err
+		}
+	}
+	return missing, nil
+}
+
+func (p *pass) readTogether(ctx context.Context, l *line, uids []uint32, headers map[uint32]inbox.Header) (missing []uint32, err error) {
+	if len(uids) == 0 {
+		return nil, nil
+	}
 	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		var mixed []uint32
 		gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {

@@ -171,3 +171,23 @@ func TestMemoryOfLargeMessage(t *testing.T) {
 		}
 	}
 }
+
+// A large message that may be shared is in memory once.
+func TestSharedOriginal(t *testing.T) {
+	e := corpus.Envelope()
+	e.Letter.Attachments = append(e.Letter.Attachments, pectest.Attachment{Name: "x.pdf", Type: "application/pdf", Data: make([]byte, 3<<20)})
+	raw := e.Bytes()
+	o, err := corpus.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, used, _ := measure(raw, o)
+	if own.Message == nil || used < uint64(len(raw))*9/10 {
+		t.Fatalf("not shared: got %q and %d bytes allocated, want a copy of the letter", own.Reason, used)
+	}
+	o.Share = true
+	shared, used, _ := measure(raw, o)
+	if shared.Message == nil || !bytes.Equal(shared.Message.Original, own.Message.Original) || used > uint64(len(raw))/2 {
+		t.Errorf("shared: got %q and %d bytes allocated for %d, want the same letter and little", shared.Reason, used, len(raw))
+	}
+}

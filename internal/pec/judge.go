@@ -307,7 +307,7 @@ func (e *examination) message(kind Kind) *Message {
 	d := e.inside.daticert
 	leaf := e.identity.leaf
 	original := e.inside.original
-	if !e.mended && !e.inside.decoded { // still a part of raw, which is the caller's
+	if !e.options.Share && !e.mended && !e.inside.decoded { // still a part of raw, which is the caller's
 		original = bytes.Clone(original)
 	}
 	return &Message{

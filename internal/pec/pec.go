@@ -57,6 +57,9 @@ type Options struct {
 	Recipients []string  // the studio's addresses, one of which must be a recipient; empty: not asked
 	ReceivedAt time.Time // when the message came in; zero: not known, not asked
 	MaxBytes   int64     // 0: DefaultMaxBytes
+	// Share lets Message.Original be a part of the raw message, which the caller
+	// then must not change as long as it is used: a large one is in memory once.
+	Share bool
 }
 
 // Judgement is the verdict on one message.

@@ -1,6 +1,10 @@
 package submission
 
-import "pec-ingest/internal/pec"
+import (
+	"strings"
+
+	"pec-ingest/internal/pec"
+)
 
 // Attachment is a picture or document of a letter, decoded from its transfer
 // encoding and not looked into.
@@ -19,8 +23,12 @@ func Attachments(m *pec.Message, limit int) (files []Attachment, more bool) {
 		case "text/plain", "text/html", "application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature":
 			continue
 		}
-		data := decodeBody(p)
-		if len(data) > limit || len(files) == most {
+		if len(files) == most || decodedAtLeast(p) > limit {
+			more = true
+			continue
+		}
+		data := decodeBody(p, limit+1)
+		if len(data) > limit {
 			more = true
 			continue
 		}
@@ -28,4 +36,21 @@ func Attachments(m *pec.Message, limit int) (files []Attachment, more bool) {
 		files = append(files, Attachment{Name: p.name, Type: p.mediaType, Data: data})
 	}
 	return files, more
+}
+
+// decodedAtLeast is what decodeBody will make of a part at least, in bytes.
+func decodedAtLeast(p part) int {
+	switch {
+	case strings.HasPrefix(p.encoding, "quoted-printable"):
+		return 0
+	case !strings.HasPrefix(p.encoding, "base64"):
+		return len(p.body)
+	}
+	n := 0
+	for _, c := range p.body {
+		if isBase64(c) {
+			n++
+		}
+	}
+	return n / 4 * 3
 }

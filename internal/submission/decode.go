@@ -13,23 +13,23 @@ import (
 )
 
 // decodeBody undoes the transfer encoding, passing over what is invalid: mail
-// programs show such letters, so we read them.
-func decodeBody(p part) []byte {
-	b := p.body
+// programs show such letters, so we read them. It stops behind limit bytes, a
+// few more may come.
+func decodeBody(p part, limit int) []byte {
 	switch {
 	case strings.HasPrefix(p.encoding, "quoted-printable"):
-		b = decodeQP(b)
+		return decodeQP(p.body, limit)
 	case strings.HasPrefix(p.encoding, "base64"):
-		b = decodeBase64(b)
+		return decodeBase64(p.body, limit)
 	}
-	return b
+	return p.body[:min(len(p.body), limit)]
 }
 
 // decodeQP is quoted-printable (RFC 2045 §6.7); "=" without two hex digits
 // stands for itself.
-func decodeQP(b []byte) []byte {
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
+func decodeQP(b []byte, limit int) []byte {
+	out := make([]byte, 0, min(len(b), limit))
+	for i := 0; i < len(b) && len(out) < limit; i++ {
 		if b[i] != '=' {
 			out = append(out, b[i])
 			continue
@@ -76,17 +76,33 @@ func unhex(c byte) (byte, bool) {
 	return 0, false
 }
 
-func decodeBase64(b []byte) []byte {
-	clean := make([]byte, 0, len(b))
+func decodeBase64(b []byte, limit int) []byte {
+	out := make([]byte, 0, min(base64.RawStdEncoding.DecodedLen(len(b)), limit+3*base64Chunk/4))
+	var chunk [base64Chunk]byte
+	n := 0
 	for _, c := range b {
-		if c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/' {
-			clean = append(clean, c)
+		if isBase64(c) {
+			chunk[n] = c
+			n++
+		}
+		if n < len(chunk) {
+			continue
+		}
+		out, _ = base64.RawStdEncoding.AppendDecode(out, chunk[:]) // of these characters there is none wrong
+		n = 0
+		if len(out) >= limit {
+			return out
 		}
 	}
-	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(clean)))
-	n, _ := base64.RawStdEncoding.Decode(out, clean) // what came before a fault is good
-	return out[:n]
+	end, _ := base64.RawStdEncoding.AppendDecode(nil, chunk[:n]) // what came before a fault is good
+	return append(out, end...)
 }
+
+func isBase64(c byte) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/'
+}
+
+const base64Chunk = 1024 // characters that are decoded at once, a multiple of 4
 
 // decodeText turns bytes into UTF-8. Valid UTF-8 with bytes above 127 is
 // practically never anything else, whatever the label says; Latin-1 labels

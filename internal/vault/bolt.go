@@ -82,6 +82,10 @@ func (s *boltStore) Update(ctx context.Context, fn func(KV) error) error {
 // Bound is false: one process works on the file.
 func (s *boltStore) Bound(context.Context) bool { return false }
 
+// Room is how much a transaction may write that goes by it. The file has no
+// limit; this one is for the memory, and for the others who wait meanwhile.
+func (s *boltStore) Room() (keys, bytes int) { return 2048, 4 << 20 }
+
 func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -181,7 +185,7 @@ const (
 	// most cases: a page, and what the kernel maps around it.
 	touchedByKey = 64 << 10
 	// touchedMost is how much may be added before all is given back.
-	touchedMost = 8 << 20
+	touchedMost = 4 << 20
 )
 
 // touch counts what was read of the mapping, and gives all of it back now and
@@ -224,7 +228,7 @@ func (kv *boltKV) Put(key string, v []byte) error {
 		return ErrReadOnly
 	}
 	kv.changed = true
-	kv.touch(touchedByKey)
+	kv.touch(touchedByKey + 4*len(v)) // what is on the same pages is read for it
 	return kv.store.guard(func() error { return kv.bucket.Put([]byte(key), v) })
 }
 

@@ -94,13 +94,15 @@ type checkedKV struct {
 	writable bool
 	written  map[string]int // key → bytes
 	bytes    int
+	maxKeys  int
+	maxBytes int
 	total    total
 	loaded   bool // total was read
 	err      error
 }
 
 func newCheckedKV(kv KV, writable bool) *checkedKV {
-	c := &checkedKV{kv: kv, writable: writable}
+	c := &checkedKV{kv: kv, writable: writable, maxKeys: MaxKeys, maxBytes: MaxBytes}
 	if writable {
 		c.written = map[string]int{keySum: 0, keyEngine1: 0, keyEngine2: 0}
 	}
@@ -113,7 +115,7 @@ func newCheckedKV(kv KV, writable bool) *checkedKV {
 func (c *checkedKV) count(key string, bytes int) error {
 	c.bytes += bytes - c.written[key]
 	c.written[key] = bytes
-	if len(c.written) > MaxKeys || c.bytes > MaxBytes {
+	if len(c.written) > c.maxKeys || c.bytes > c.maxBytes {
 		c.err = ErrTooLarge
 	}
 	return c.err

@@ -337,6 +337,57 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// A transaction that goes by Room gets as large as the engine lets it, and no
+// larger: what it writes is there, all of it.
+func TestFill(t *testing.T) {
+	onStores(t, func(t *testing.T, v *vault.Vault) {
+		const all = 3000
+		written, largest := 0, 0
+		for written < all {
+			n := 0
+			err := v.Fill(context.Background(), func(tx *vault.Tx) error {
+				for n = 0; written+n < all; n++ {
+					if keys, bytes := tx.Room(); keys < 1 || bytes < 1000 {
+						return nil
+					}
+					if err := tx.PutSeen(vault.Seen{ID: fmt.Sprintf("m%d", written+n)}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatalf("after %d: %v", written, err)
+			}
+			written, largest = written+n, max(largest, n)
+		}
+		want := vault.MaxKeys - 3
+		if strings.HasSuffix(t.Name(), "plain") {
+			want = 2048 - 3 // the file
+		}
+		if largest != want {
+			t.Errorf("got %d records in one transaction, want %d", largest, want)
+		}
+		view(t, v, func(tx *vault.Tx) error {
+			for _, i := range []int{0, want - 1, want, all - 1} {
+				if _, ok, err := tx.Seen(fmt.Sprintf("m%d", i)); err != nil || !ok {
+					t.Errorf("record %d: got %t, %v", i, ok, err)
+				}
+			}
+			return nil
+		})
+		err := v.Fill(context.Background(), func(tx *vault.Tx) error {
+			for i := range 2048 {
+				_ = tx.PutSeen(vault.Seen{ID: fmt.Sprintf("x%d", i)}) // one that does not ask
+			}
+			return nil
+		})
+		if !errors.Is(err, vault.ErrTooLarge) {
+			t.Errorf("beyond its room: got %v, want ErrTooLarge", err)
+		}
+	})
+}
+
 func TestFailedUpdateChangesNothing(t *testing.T) {
 	oops := errors.New("oops")
 	onStores(t, func(t *testing.T, v *vault.Vault) {

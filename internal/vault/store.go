@@ -36,6 +36,12 @@ func Glance(ctx context.Context) context.Context { return context.WithValue(ctx,
 // Glances tells whether ctx comes from Glance.
 func Glances(ctx context.Context) bool { return ctx.Value(glanceKey{}) != nil }
 
+// roomyStore is a Store whose transactions may be larger than MaxKeys and
+// MaxBytes.
+type roomyStore interface {
+	Room() (keys, bytes int)
+}
+
 // KV is one transaction of a Store. The values it hands out are the caller's.
 type KV interface {
 	// Get returns nil when the key is absent. No value is empty.

@@ -20,7 +20,7 @@ type Tx struct {
 
 // Room says how many more keys and bytes may be written in this Update, for callers that fill a transaction.
 func (tx *Tx) Room() (keys, bytes int) {
-	return MaxKeys - len(tx.kv.written), MaxBytes - tx.kv.bytes
+	return tx.kv.maxKeys - len(tx.kv.written), tx.kv.maxBytes - tx.kv.bytes
 }
 
 // get reads one record into rec.

@@ -48,15 +48,19 @@ func (tx *Tx) Blobs(id string) ([]Blob, error) {
 
 // DeleteBlobs destroys all that is kept with a submission.
 func (tx *Tx) DeleteBlobs(id string) error {
-	list, err := tx.Blobs(id)
+	short, err := idKey("blob", id)
 	if err != nil {
 		return err
 	}
-	for _, b := range list {
-		key, err := blobKey(b.SubmissionID, b.File, b.Piece)
-		if err != nil {
-			return err
-		}
+	var keys []string // they may be megabytes, of which nothing is needed
+	err = tx.kv.Scan(short+"\x00", func(key string, _ []byte) error {
+		keys = append(keys, key)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
 		if err := tx.kv.Delete(key); err != nil {
 			return err
 		}

@@ -382,6 +382,22 @@ func (v *Vault) Update(ctx context.Context, fn func(tx *Tx) error) error {
 	})
 }
 
+// Fill is Update for an fn that ends by itself when Tx.Room says that the
+// transaction is full. It may get larger than others, where the engine allows
+// that: many small changes then wait for the disk once.
+func (v *Vault) Fill(ctx context.Context, fn func(tx *Tx) error) error {
+	return v.store.Update(ctx, func(kv KV) error {
+		tx := v.tx(kv, true)
+		if s, ok := v.store.(roomyStore); ok {
+			tx.kv.maxKeys, tx.kv.maxBytes = s.Room()
+		}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.kv.finish()
+	})
+}
+
 func (v *Vault) tx(kv KV, writable bool) *Tx {
 	return &Tx{kv: newCheckedKV(kv, writable), now: v.now, vaultID: v.rec.ID}
 }
