@@ -141,7 +141,7 @@ func coded(code imap.ResponseCode, text string) string {
 // without addresses, the user's name or the password, which servers are known
 // to repeat.
 func (s *Session) cleanText(text string) string {
-	if p := s.c.Password.RevealString(); p != "" && strings.Contains(text, p) {
+	if s.trace.in(text) {
 		return "[withheld]"
 	}
 	if u := s.c.Username; u != "" {

@@ -14,13 +14,16 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
+
+	"pec-ingest/internal/secret"
 )
 
 // Session is one logged-in connection. Its methods are for one goroutine, but
 // Close may come from any. After an error that is ErrNetwork, ErrUnavailable
 // or a context's, the session is over: Close it and Dial again.
 type Session struct {
-	c     Config
+	c     Config // its Password only until the login is over
+	trace trace  // of the password
 	tcp   *countedConn
 	guard *guard
 	imap  *imapclient.Client
@@ -95,12 +98,14 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 
 // login makes a session of a connection, which it closes when that fails.
 func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Session, error) {
-	s := &Session{c: c, tcp: tcp, guard: newGuard(conn, tcp, c.Timeout), news: make(chan struct{}, 1), meta: map[uint32]meta{}, odd: map[uint32]int64{}}
+	s := &Session{c: c, trace: newTrace(c.Password), tcp: tcp, guard: newGuard(conn, tcp, c.Timeout), news: make(chan struct{}, 1), meta: map[uint32]meta{}, odd: map[uint32]int64{}}
 	s.guard.begin(loginBudget)
 	s.imap = imapclient.New(s.guard, &imapclient.Options{
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: s.onMailbox, Expunge: func(uint32) { s.stir.Store(true) }},
 	})
-	if err := s.do(ctx, loginBudget, s.login); err != nil {
+	err := s.do(ctx, loginBudget, s.login)
+	s.c.Password = secret.Secret{} // the caller's again, who may wipe it
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
