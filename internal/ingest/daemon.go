@@ -131,26 +131,27 @@ func (s *Service) inboxLoop(ctx, work context.Context, h Hooks) {
 				d.update(func(st *DaemonState) { st.Reconnects++ })
 			}
 			var good bool
-			good, err = s.watch(ctx, work, sess, request)
-			request = nil
+			good, request, err = s.watch(ctx, work, sess, request)
 			if good {
 				attempt = 0
 			}
 		}
 		if ctx.Err() != nil {
-			request.answer(Summary{}, ErrStopping)
+			request.fail(ErrStopping)
 			return
 		}
 		s.failed(ctx, err)
-		request.answer(Summary{}, err)
 		attempt++
-		s.rest(ctx, err, attempt)
+		pause := s.resting(ctx, err, attempt)
+		request.fail(err) // now that the state says what came of it
+		s.rest(ctx, pause)
 	}
 }
 
 // watch makes passes on one session until it ends; good tells whether one of
-// them ended well. The first pass is the request's, if there is one.
-func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request *passRequest) (good bool, err error) {
+// them ended well. The first pass is the request's, if there is one. failed is
+// the request whose pass did not: it is still to be answered.
+func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request *passRequest) (good bool, failed *passRequest, err error) {
 	defer sess.Close()
 	d := s.daemon
 	since := time.Now().UTC().Truncate(time.Second)
@@ -161,7 +162,7 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 			request = d.take()
 		}
 		if err := s.daemonPass(work, sess, request); err != nil {
-			return good, err
+			return good, request, err
 		}
 		good, request = true, nil
 		begun := time.Now().Round(0) // the wall clock
@@ -169,10 +170,10 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 			if ctx.Err() == nil {
 				err = s.inboxError(err)
 			}
-			return good, err
+			return good, nil, err
 		}
 		if time.Now().Round(0).Sub(begun) > s.cfg.Inbox.Poll+clockLeap {
-			return good, errClockSet
+			return good, nil, errClockSet
 		}
 	}
 }
@@ -181,7 +182,7 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 const manySeen = 200
 
 // daemonPass makes one pass on the daemon's session. Who asked for it is told
-// when the state says what came of it.
+// when the state says what came of it; of a pass that failed, by the caller.
 func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *passRequest) error {
 	d := s.daemon
 	d.update(func(st *DaemonState) { st.Phase = PhasePassing })
@@ -193,7 +194,7 @@ func (s *Service) daemonPass(ctx context.Context, sess *inbox.Session, request *
 	signOfLife(d, &o)
 	sum, err := s.Pass(ctx, o)
 	if err != nil {
-		request.answer(sum, err)
+		request.keep(sum)
 		return err
 	}
 	if o.DryRun {
@@ -285,11 +286,11 @@ func anyOf(err error, list ...error) bool {
 	return false
 }
 
-// rest waits before the inbox is tried again: with growing pauses where it
-// did not answer; where it refused the password, or there is none, until that has
-// changed, which is looked at every few seconds without asking the server. A request
-// ends the wait.
-func (s *Service) rest(ctx context.Context, err error, attempt int) {
+// resting puts into the state when the inbox is tried again, and how it stands
+// until then: with growing pauses where it did not answer; where it refused the
+// password, or there is none, until that has changed, which is looked at every
+// few seconds without asking the server.
+func (s *Service) resting(ctx context.Context, err error, attempt int) (pause time.Duration) {
 	pause, phase := inbox.Backoff(attempt), PhaseWaiting
 	switch {
 	case errors.Is(err, inbox.ErrRefused), errors.Is(err, ErrClosedSecret):
@@ -315,6 +316,11 @@ func (s *Service) rest(ctx context.Context, err error, attempt int) {
 			st.NextTryAt = nil
 		}
 	})
+	return pause
+}
+
+// rest waits before the inbox is tried again; a request ends the wait.
+func (s *Service) rest(ctx context.Context, pause time.Duration) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {

@@ -277,6 +277,7 @@ func (s *Service) refresh(ctx context.Context) {
 type passRequest struct {
 	opts PassOptions
 	done chan passResult // one value, buffered
+	sum  Summary         // of the pass, when it failed
 }
 
 type passResult struct {
@@ -325,6 +326,20 @@ func (d *daemon) take() *passRequest {
 func (r *passRequest) answer(sum Summary, err error) {
 	if r != nil {
 		r.done <- passResult{sum, err}
+	}
+}
+
+// keep notes what a pass had done when it failed.
+func (r *passRequest) keep(sum Summary) {
+	if r != nil {
+		r.sum = sum
+	}
+}
+
+// fail answers that there was no pass, or that it failed.
+func (r *passRequest) fail(err error) {
+	if r != nil {
+		r.answer(r.sum, err)
 	}
 }
 

@@ -219,6 +219,62 @@ func (l *heldLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// Who asked for a pass that fails is answered when the state says so, and how
+// it stands until the next try.
+func TestRunAnswersFailureAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		b.user = imapmemserver.NewUser(studioUser, "giusta") // without an INBOX
+		ctx, stop := context.WithCancel(context.Background())
+		reached, release := make(chan struct{}), make(chan struct{})
+		var mu sync.Mutex
+		armed := false
+		var at *time.Time
+		changed := func(st ingest.DaemonState) { // holds the change that notes the failure
+			mu.Lock()
+			hold := armed && st.LastErrorAt != at
+			at, armed = st.LastErrorAt, armed && !hold
+			mu.Unlock()
+			if hold {
+				close(reached)
+				<-release
+			}
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- b.service.Run(ctx, ingest.Hooks{Changed: changed}) }()
+		synctest.Wait()
+		if got := b.state(); got.LastError == "" || got.Phase == ingest.PhasePassing {
+			t.Fatalf("the first pass: got %+v, want that it failed", got)
+		}
+		mu.Lock()
+		armed = true
+		mu.Unlock()
+		answered := make(chan error, 1)
+		go func() {
+			_, err := b.service.Once(context.Background(), ingest.RunOptions{})
+			if got := b.state(); got.Phase == ingest.PhasePassing || got.NextTryAt == nil {
+				t.Errorf("after the answer: got phase %s, next try %v", got.Phase, got.NextTryAt)
+			}
+			answered <- err
+		}()
+		<-reached
+		synctest.Wait()
+		if len(answered) > 0 {
+			t.Error("answered before the state says what came of the pass")
+		}
+		close(release)
+		if err := <-answered; !errors.Is(err, inbox.ErrNoFolder) {
+			t.Errorf("got %v, want that there is no folder", err)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		b.cut()
+	})
+}
+
 // Who asked for a pass is answered when the service has taken note of it: a
 // status asked for next tells of it.
 func TestRunAnswersAfterwards(t *testing.T) {
