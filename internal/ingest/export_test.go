@@ -61,6 +61,11 @@ func InboxHint(host string, port int, folder string, err error) string {
 	return s.inboxHint(err)
 }
 
+// FileHint is the hint for a file with a secret that can't be read.
+func FileHint(err error) string {
+	return fileError(&config.Config{Path: "/etc/x/config.toml"}, "inbox.password_file", "/etc/x/private/inbox-password", err).Hint
+}
+
 // ReadingRuns is what Get does with the vault: find and open are those of the
 // test, which drives the runs.
 type ReadingRuns struct{ r reading }

@@ -134,7 +134,10 @@ func fileError(cfg *config.Config, key, path string, err error) *Error {
 	case errors.Is(err, config.ErrEmptySecret):
 		return e.hint("write it, one line: `install -m 0600 /dev/stdin %s`", path)
 	case !errors.Is(err, fs.ErrNotExist):
-		return e.hint("nobody but the service's account may read it: mode 0600, in a folder with mode 0700")
+		if e.Hint = systemHint(err); e.Hint == "" {
+			e.Hint = "the service's account must be able to read it, and nobody else: its owner, mode 0600, in a folder with mode 0700"
+		}
+		return e
 	}
 	if where := filepath.Dir(path); where != dir && where != private {
 		return e.hint("write it there, in a folder with mode 0700: `install -m 0600 /dev/stdin %s`", path)

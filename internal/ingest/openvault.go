@@ -177,8 +177,10 @@ func systemHint(err error) string {
 		return "the disk is full: make room there"
 	case errors.Is(err, syscall.EIO):
 		return "the disk fails: look into the kernel's log; `ingest restore` puts a backup on another one"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return "too many files are open: look at the limit with `ulimit -n`"
+	case errors.Is(err, syscall.EMFILE):
+		return "this process has too many files open: raise its limit, for the service LimitNOFILE= (`systemctl edit pec-ingest`), for a command `ulimit -n`"
+	case errors.Is(err, syscall.ENFILE):
+		return "the whole machine has too many files open: see which programs with `lsof`, or raise fs.file-max (`sysctl fs.file-max`)"
 	}
 	return ""
 }
