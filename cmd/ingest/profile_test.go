@@ -74,6 +74,26 @@ func (d *desk) profile(format string) string {
 	return path
 }
 
+// firstFolder makes the folder for the mail in the way that the settings say.
+func (d *desk) firstFolder(settings string) {
+	d.t.Helper()
+	b, err := os.ReadFile(settings)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(b), "# Before the first run: ")
+	if !ok {
+		d.t.Fatal("the settings don't say how the folder for the mail is made")
+	}
+	line, _, _ := strings.Cut(after, "\n")
+	d.command("", "sh", "-c", line)
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if _, err := os.Stat(filepath.Join(d.home, "Mail", rossi, sub)); strings.Contains(line, sub) && err != nil {
+			d.t.Error(err)
+		}
+	}
+}
+
 // command runs a program that must succeed and returns its stdout.
 func (d *desk) command(stdin, name string, args ...string) string {
 	d.t.Helper()
@@ -142,10 +162,8 @@ func TestProfileIsync(t *testing.T) {
 	t.Parallel()
 	mbsync := servertest.Require(t, "mbsync")
 	d := newDesk(t, awkward)
-	if err := os.MkdirAll(filepath.Join(d.home, "Mail", rossi), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	rc := d.profile("isync")
+	d.firstFolder(rc)
 	d.incoming("prima")
 	d.command("", mbsync, "-c", rc, rossi)
 	d.wantMail("Mail", "prima")
@@ -176,10 +194,8 @@ func TestProfileIsyncThroughTheService(t *testing.T) {
 	t.Parallel()
 	mbsync := servertest.Require(t, "mbsync")
 	d := newDesk(t, awkward)
-	if err := os.MkdirAll(filepath.Join(d.home, "Mail", rossi), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	rc := d.profile("isync")
+	d.firstFolder(rc)
 	d.start()
 	d.incoming("prima")
 	d.command("", mbsync, "-c", rc, rossi)
@@ -200,12 +216,8 @@ func TestProfileGetmail(t *testing.T) {
 	t.Parallel()
 	getmail := servertest.Require(t, "getmail")
 	d := newDesk(t, awkwardLess)
-	for _, sub := range []string{"cur", "new", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(d.home, "Mail", rossi, sub), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
 	rc := d.profile("getmail")
+	d.firstFolder(rc)
 	if os.Geteuid() == 0 { // getmail delivers into no Maildir as root
 		b, err := os.ReadFile(rc)
 		if err != nil {

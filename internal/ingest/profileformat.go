@@ -74,7 +74,7 @@ func (p Profile) isync() (string, error) {
 		ca = "CertificateFile " + quoteC(*p.TLSCAFile) + "\n"
 	}
 	box := quoteC(p.account())
-	return p.remarks("#") + fmt.Sprintf(`
+	return p.remarks("#") + p.firstFolder() + fmt.Sprintf(`
 IMAPAccount %[1]s
 Host %[2]s
 Port %[3]d
@@ -101,6 +101,17 @@ SyncState *
 `, box, s.Host, s.Port, quoteC(p.Login), quoteC(shellLine(p.Command)), tls, ca,
 		quoteC(p.account()+"-far"), quoteC(p.account()+"-near"), quoteC("~/Mail/"+p.account()+"/"), quoteC("~/Mail/"+p.account()+"/INBOX"),
 		quoteC(":"+p.account()+"-far:"), quoteC(":"+p.account()+"-near:")), nil
+}
+
+// firstFolder says how the folder for the mail is made, which no program does
+// by itself.
+func (p Profile) firstFolder(subs ...string) string {
+	folder := "~/Mail/" + shellWord(p.account())
+	paths := []string{folder}
+	for _, sub := range subs {
+		paths = append(paths, folder+"/"+sub)
+	}
+	return "# Before the first run: mkdir -p " + strings.Join(paths, " ") + "\n"
 }
 
 // account names the settings: the mailbox, and the login where it is another.
@@ -197,7 +208,7 @@ func (p Profile) getmail() (string, error) {
 	for _, a := range p.Command {
 		args = append(args, strconv.QuoteToASCII(a))
 	}
-	return p.remarks("#") + fmt.Sprintf(`# getmail can send passwords of ASCII characters only.
+	return p.remarks("#") + p.firstFolder("cur", "new", "tmp") + fmt.Sprintf(`# getmail can send passwords of ASCII characters only.
 
 [retriever]
 type = SimpleIMAPSSLRetriever
