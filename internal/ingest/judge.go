@@ -65,7 +65,7 @@ func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judge
 	if len(verdict.Weak) > 0 {
 		p.log.Info("weak signature accepted", "event", "message.weak", "uid", m.UID, "weak", strings.Join(verdict.Weak, ","))
 	}
-	found := submission.Find(msg, submission.Options{Location: p.policy.Location})
+	found := submission.Find(msg, submission.Options{Location: p.policy.Location, StateOnly: true})
 	j.subject = safetext.Line(submission.MaskLine(msg.Subject, allCandidates(found)))
 	if found.State == submission.None || p.isOwn(msg.Mailbox) {
 		found.Wipe()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"pec-ingest/internal/pec"
 	"pec-ingest/internal/submission"
 )
 
@@ -58,6 +59,9 @@ func TestDull(t *testing.T) {
 		found := submission.FindRaw(raw, s.subject, s.sender, s.sent)
 		if is {
 			dull++
+			if r := submission.Find(&pec.Message{Original: raw, Subject: s.subject, Mailbox: s.sender, SentAt: s.sent}, submission.Options{StateOnly: true}); r.State != found.State || r.Mailbox != found.Mailbox {
+				t.Errorf("%s: by its state alone it is %s, read %s", name, r.State, found.State)
+			}
 		}
 		if found.State == submission.None {
 			none++

@@ -160,6 +160,16 @@ func find(original []byte, subject, sender string, sent time.Time, loc *time.Loc
 	return open(original, subject, sender).read(sender, sent, loc)
 }
 
+// findState is find, for which of None all are alike.
+func findState(original []byte, subject, sender string, sent time.Time, loc *time.Location) *Result {
+	l := unfold(original, subject, sender)
+	if l.dull() {
+		return &Result{State: None, Mailbox: sender}
+	}
+	l.readTexts()
+	return l.read(sender, sent, loc)
+}
+
 // read is the reading of an opened letter.
 func (l *letter) read(sender string, sent time.Time, loc *time.Location) *Result {
 	r := &Result{State: None, Mailbox: sender}

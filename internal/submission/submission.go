@@ -54,6 +54,10 @@ const (
 // Options of Find. The zero value is good.
 type Options struct {
 	Location *time.Location // whose calendar days count; nil is Europe/Rome
+
+	// StateOnly: of a message that is None no more is asked than that; the other
+	// fields of its Result may be empty.
+	StateOnly bool
 }
 
 // Result is the reading of one message. Days are 00:00 UTC of the calendar
@@ -126,6 +130,9 @@ func Find(m *pec.Message, o Options) *Result {
 	loc := o.Location
 	if loc == nil {
 		loc = rome
+	}
+	if o.StateOnly {
+		return findState(m.Original, m.Subject, m.Mailbox, m.SentAt, loc)
 	}
 	return find(m.Original, m.Subject, m.Mailbox, m.SentAt, loc)
 }
