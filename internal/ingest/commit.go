@@ -29,7 +29,7 @@ func (p *pass) commitJudged(ctx context.Context, batch []judged) error {
 	}
 	killPoint("before-judged-commit")
 	fresh := make([]bool, len(batch))
-	err := p.vault.Update(ctx, func(tx *vault.Tx) error {
+	err := p.vault.Fill(ctx, func(tx *vault.Tx) error {
 		for i := range batch {
 			var err error
 			if fresh[i], err = p.commitOne(tx, &batch[i]); err != nil {

@@ -115,6 +115,8 @@ func (l *line) commitInOrder(ctx context.Context) (failed error) {
 	var cur *vault.Cursor  // behind all that came, to be moved to
 	var safe *vault.Cursor // behind what is committed
 	keys, moved := 0, time.Now()
+	room, _ := p.vault.Room()
+	room = min(commitKeys, room-8)
 	flush := func() {
 		if failed == nil {
 			failed = p.commitJudged(ctx, batch)
@@ -155,7 +157,7 @@ func (l *line) commitInOrder(ctx context.Context) (failed error) {
 			p.report(ctx, j)
 			continue
 		}
-		if keys += p.keysOf(&j); len(batch) > 0 && (keys > commitKeys || len(batch) >= commitMost) {
+		if keys += p.keysOf(&j); len(batch) > 0 && (keys > room || len(batch) >= commitMost) {
 			flush()
 			keys = p.keysOf(&j)
 		}

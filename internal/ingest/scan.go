@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	headerBatch = 500 // messages whose headers are asked for at once
-	commitBatch = 15  // submissions a transaction that says where they are filed
-	commitKeys  = 120 // keys that a transaction of judged messages is filled up to, of 128
-	commitMost  = 200 // judged messages that wait for others at most
+	headerBatch  = 500 // messages whose headers are asked for at once,
+	firstHeaders = 100 // and of the first ones
+	commitBatch  = 15  // submissions a transaction that says where they are filed
+	commitKeys   = 500 // keys that a transaction of judged messages is filled up to, where the engine has room for them
+	commitMost   = 200 // judged messages that wait for others at most
 
 	cursorEvery = 2 * time.Second // the cursor moves in a long scan
 
@@ -79,7 +80,8 @@ func (p *pass) scan(ctx context.Context) error {
 // scanAll hands all that can matter over to l, and lets the cursor follow.
 func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cursor) error {
 	for done := 0; done < len(uids); {
-		batch := uids[done:min(done+headerBatch, len(uids))]
+		// The first one is small: what it brings is read beside the next.
+		batch := uids[done:min(done+min(headerBatch, firstHeaders+done), len(uids))]
 		if err := p.scanBatch(ctx, l, batch); err != nil {
 			return err
 		}

@@ -52,10 +52,11 @@ func scanHeader(raw []byte, maxBytes int, strict bool) (h header, body []byte, e
 	rest := raw
 	offset := 0
 	valueStart := 0                           // of the newest field, in raw
-	h.fields = make([]field, 0, 4)            // a part has three or four
-	if strict && maxBytes == maxHeaderBytes { // an envelope a dozen or two
-		h.fields = make([]field, 0, 24)
+	some := 4                                 // a part has three or four
+	if strict && maxBytes == maxHeaderBytes { // an envelope a dozen or two, a selection of them seven
+		some = min(24, 4+len(raw)/100)
 	}
+	h.fields = make([]field, 0, some)
 	for first := true; len(rest) > 0; first = false {
 		end := bytes.IndexByte(rest, '\n')
 		next := end + 1

@@ -388,14 +388,20 @@ func (v *Vault) Update(ctx context.Context, fn func(tx *Tx) error) error {
 func (v *Vault) Fill(ctx context.Context, fn func(tx *Tx) error) error {
 	return v.store.Update(ctx, func(kv KV) error {
 		tx := v.tx(kv, true)
-		if s, ok := v.store.(roomyStore); ok {
-			tx.kv.maxKeys, tx.kv.maxBytes = s.Room()
-		}
+		tx.kv.maxKeys, tx.kv.maxBytes = v.Room()
 		if err := fn(tx); err != nil {
 			return err
 		}
 		return tx.kv.finish()
 	})
+}
+
+// Room is how much Fill may write: MaxKeys and MaxBytes, or more.
+func (v *Vault) Room() (keys, bytes int) {
+	if s, ok := v.store.(roomyStore); ok {
+		return s.Room()
+	}
+	return MaxKeys, MaxBytes
 }
 
 func (v *Vault) tx(kv KV, writable bool) *Tx {
