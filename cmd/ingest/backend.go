@@ -96,6 +96,7 @@ func (e *environment) with(mode ingest.VaultMode, fn func(backend) error) error 
 		}
 	}
 	defer r.close()
+	r.watching.tell = personAt(e.stderr)
 	return fn(r)
 }
 
@@ -132,7 +133,7 @@ func dialDaemon(cfg *config.Config) (*remote, error) {
 	c, err := web.Dial(context.Background(), cfg.Web.Socket)
 	switch {
 	case err == nil:
-		return &remote{client: c}, nil
+		return &remote{client: c, watching: overSocket(cfg.Web.Socket)}, nil
 	case errors.Is(err, web.ErrNoService):
 		return nil, nil
 	case errors.Is(err, web.ErrDenied):

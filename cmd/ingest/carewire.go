@@ -76,7 +76,7 @@ func (r *remote) PlaceDone(ctx context.Context, _, mailbox, login, place string,
 func (r *remote) Backup(ctx context.Context, _ string, w io.Writer) (time.Time, error) {
 	var out begunIn
 	to := &failing{w: w}
-	err := r.client.Stream(ctx, "backup", nothing{}, to, &out)
+	err := r.watching.watched(ctx, func(ctx context.Context) error { return r.client.Stream(ctx, "backup", nothing{}, to, &out) })
 	if to.err != nil {
 		return time.Time{}, to.err // of the file, not of the service
 	}

@@ -67,6 +67,7 @@ func selfCheck(ctx context.Context, cfg *config.Config, env *environment) ([]ing
 	}
 	if r != nil {
 		defer r.close()
+		r.watching.tell = personAt(env.stderr)
 		lines, err := r.Check(ctx)
 		return append([]ingest.CheckLine{{Name: "service", Level: ingest.LevelOK, Msg: "runs, and answers on " + cfg.Web.Socket}}, lines...), err
 	}

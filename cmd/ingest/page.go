@@ -106,6 +106,7 @@ func (e *environment) withDaemon(fn func(*remote) error) error {
 		return &ingest.Error{Msg: "no service is running, and the page is part of it", Hint: "`systemctl start pec-ingest`, or `ingest demo` for a look at it"}
 	}
 	defer r.close()
+	r.watching.tell = personAt(e.stderr)
 	return fn(r)
 }
 

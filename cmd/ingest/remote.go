@@ -20,12 +20,22 @@ import (
 type remote struct {
 	client   *web.Client
 	patience time.Duration // with the answer to `get`; 0: getWait
+	watching watching
 }
 
 func (r *remote) close() { r.client.Close() }
 
 // ask calls one endpoint and gives its refusal the class it had there.
 func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out, err error) {
+	err = r.watching.watched(ctx, func(ctx context.Context) error {
+		out, err = askAgain[Out](ctx, r, name, in)
+		return err
+	})
+	return out, r.explain(ctx, err)
+}
+
+// askAgain calls one endpoint until the service has time for it.
+func askAgain[Out any](ctx context.Context, r *remote, name string, in any) (out Out, err error) {
 	begun := time.Now()
 	for tries := 0; ; tries++ {
 		err = r.client.Call(ctx, name, in, &out)
@@ -38,7 +48,7 @@ func ask[Out any](ctx context.Context, r *remote, name string, in any) (out Out,
 			break
 		}
 	}
-	return out, r.explain(ctx, err)
+	return out, err
 }
 
 // explain gives a refusal the class it had at the service, and says of other
@@ -48,7 +58,8 @@ func (r *remote) explain(ctx context.Context, err error) error {
 	if errors.As(err, &p) {
 		return errorOf(p)
 	}
-	if err != nil && ctx.Err() == nil {
+	var told *ingest.Error
+	if err != nil && ctx.Err() == nil && !errors.As(err, &told) {
 		err = &ingest.Error{Msg: "the running service", Err: err, Hint: "did it stop just now? `systemctl status pec-ingest`"}
 	}
 	return err

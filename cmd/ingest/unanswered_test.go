@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"pec-ingest/internal/web"
@@ -18,9 +19,9 @@ func TestUnanswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := 0
+	var asked atomic.Int32
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if asked++; asked < 3 {
+		if asked.Add(1) < 3 {
 			panic(http.ErrAbortHandler) // ends the connection
 		}
 		_, _ = w.Write([]byte(`{}`))
@@ -34,17 +35,17 @@ func TestUnanswered(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		ok   bool
-		want int
+		want int32
 	}{{"client.remove", false, 1}, {"get", true, 3}} {
-		asked = 0
+		asked.Store(0)
 		client, err := web.Dial(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = ask[map[string]any](t.Context(), &remote{client: client}, c.name, nil)
 		client.Close()
-		if (err == nil) != c.ok || asked != c.want {
-			t.Errorf("%s: got %v after %d questions, want %d", c.name, err, asked, c.want)
+		if (err == nil) != c.ok || asked.Load() != c.want {
+			t.Errorf("%s: got %v after %d questions, want %d", c.name, err, asked.Load(), c.want)
 		}
 	}
 }
