@@ -21,7 +21,7 @@ type pendingCommit struct {
 }
 
 const (
-	maxPending   = 200       // that wait at most
+	maxPending   = 100       // that wait at most
 	pendingBytes = 256 << 10 // one of them writes fewer
 )
 

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -269,6 +270,7 @@ func (p *pass) readWhole(ctx context.Context, l *line, uids []uint32, headers ma
 		if err := l.wait(); err != nil {
 			return missing, err
 		}
+		debug.FreeOSMemory() // the memory of what was read so far is needed for this one
 		gone, err := p.readTogether(ctx, l, []uint32{uid}, headers)
 		missing = append(missing, gone...)
 		if err != nil {

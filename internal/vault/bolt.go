@@ -84,7 +84,7 @@ func (s *boltStore) Bound(context.Context) bool { return false }
 
 // Room is how much a transaction may write that goes by it. The file has no
 // limit; this one is for the memory, and for the others who wait meanwhile.
-func (s *boltStore) Room() (keys, bytes int) { return 2048, 4 << 20 }
+func (s *boltStore) Room() (keys, bytes int) { return 1024, 4 << 20 }
 
 func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) error {
 	if err := ctx.Err(); err != nil {

@@ -363,7 +363,7 @@ func TestFill(t *testing.T) {
 		}
 		want := vault.MaxKeys - 3
 		if strings.HasSuffix(t.Name(), "plain") {
-			want = 2048 - 3 // the file
+			want = 1024 - 3 // the file
 		}
 		if largest != want {
 			t.Errorf("got %d records in one transaction, want %d", largest, want)
@@ -377,7 +377,7 @@ func TestFill(t *testing.T) {
 			return nil
 		})
 		err := v.Fill(context.Background(), func(tx *vault.Tx) error {
-			for i := range 2048 {
+			for i := range 1024 {
 				_ = tx.PutSeen(vault.Seen{ID: fmt.Sprintf("x%d", i)}) // one that does not ask
 			}
 			return nil
