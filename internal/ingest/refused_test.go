@@ -47,7 +47,9 @@ func TestRefusedOnce(t *testing.T) {
 		pass(1, "the first pass")
 		var cursor vault.Cursor
 		b.update(func(tx *vault.Tx) (err error) {
-			cursor, _, err = tx.Cursor("INBOX")
+			if cursor, _, err = tx.Cursor("INBOX"); err != nil {
+				return err
+			}
 			cursor.NextUID = 1
 			return tx.PutCursor(cursor)
 		})
