@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -336,34 +335,6 @@ func FuzzFind(f *testing.F) {
 		submission.Letter(m, r.Candidates, true)
 		r.Wipe()
 	})
-}
-
-// What is too large to be kept, or longer than is read, is not decoded whole:
-// a message may be 25 MiB, and the memory is little more.
-func TestLargePartsTakeLittleMemory(t *testing.T) {
-	body := strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", 100_000) // 7.8 MB
-	for _, typ := range []string{"application/pdf", "text/plain; charset=utf-8"} {
-		for _, encoding := range []string{"base64", "quoted-printable", "7bit"} {
-			if typ == "application/pdf" && encoding == "quoted-printable" {
-				continue // nobody's way; bounded by what is kept
-			}
-			m := pec.Message{Original: []byte("From: a@b.example\r\nContent-Type: " + typ + "\r\nContent-Transfer-Encoding: " + encoding + "\r\n\r\n" + body),
-				Mailbox: "rossi@pec.example", SentAt: defaultSent}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			if typ == "application/pdf" {
-				if files, more := submission.Attachments(&m, 1<<20); len(files) != 0 || !more {
-					t.Errorf("%s, %s: got %d files, more %t, want none and more", typ, encoding, len(files), more)
-				}
-			} else {
-				submission.Find(&m, submission.Options{}).Wipe()
-			}
-			runtime.ReadMemStats(&after)
-			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(6<<20); got > most {
-				t.Errorf("%s, %s: got %d bytes allocated for a part of %d, want at most %d", typ, encoding, got, len(body), most)
-			}
-		}
-	}
 }
 
 // The files of a letter are whole, up to the limit and not one byte beyond.
