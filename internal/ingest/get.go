@@ -56,7 +56,8 @@ func (s *Service) findRecorded(ctx context.Context, reader, mailbox, login strin
 	if why != nil && errors.Is(err, why) {
 		return found{}, why
 	}
-	e := &Error{Msg: "recording who reads the password", Err: err, Hint: "nothing is handed out without a record; is the disk full?"}
+	e := &Error{Msg: "recording who reads the password", Err: err,
+		Hint: firstOf(systemHint(err), "nothing is handed out without a record; is the disk full?")}
 	if errors.Is(err, vault.ErrUnavailable) || errors.Is(err, vault.ErrOutcomeUnknown) {
 		e.Hint = "nothing is handed out without a record, and a majority of the cluster's members must take it: `etcdctl endpoint health`"
 	}

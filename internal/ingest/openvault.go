@@ -171,6 +171,8 @@ func openingError(cfg *config.Config, err error) error {
 // systemHint says what to do where the system, and not the file, is in the way.
 func systemHint(err error) string {
 	switch {
+	case errors.Is(err, vault.ErrMoved):
+		return "nothing is stored and no message moved till it is back; put the file where it was, or if another is to take its place `systemctl restart pec-ingest`"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only, often after an error of the disk: look into the kernel's log, mend it, mount it again"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -41,7 +41,11 @@ func SelfCheck(ctx context.Context, cfg *config.Config, s *Service, openErr erro
 	if openErr != nil {
 		return append(lines, CheckLine{"vault", LevelError, openErr.Error(), HintOf(openErr)})
 	}
-	lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.URL, ""})
+	if err := s.vault.InPlace(); err != nil {
+		lines = append(lines, CheckLine{"vault", LevelError, cfg.Vault.URL + ": " + err.Error(), HintOf(err)})
+	} else {
+		lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.URL, ""})
+	}
 	lines = append(lines, s.checkOTP()...)
 	lines = append(lines, s.checkClock(ctx, now), s.checkInbox(ctx))
 	return append(lines, s.checkSMTP(ctx))

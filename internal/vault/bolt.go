@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -34,6 +35,7 @@ const growBy = 1 << 20
 type boltStore struct {
 	db      *bolt.DB
 	file    *os.File
+	path    string // where file must be found at each commit; "" while it is made
 	broken  atomic.Bool
 	touched atomic.Int64 // bytes of the mapping read since they were given back
 }
@@ -128,10 +130,30 @@ func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) e
 	if !kv.changed {
 		return nil // nothing to write: no page, no sync
 	}
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	if err := s.commit(tx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return nil
+}
+
+// inPlace tells whether the open file is still the one with its name. What is
+// stored in one that was moved away or deleted would be gone with this process.
+func (s *boltStore) inPlace() error {
+	if s.path == "" {
+		return nil
+	}
+	opened, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(s.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(opened, named) {
+		return ErrMoved
+	}
+	return nil // a name that can't be looked at now says nothing
 }
 
 // commit commits. When that fails nothing has changed, as a rule: a full disk

@@ -37,6 +37,8 @@ var (
 	// ErrTooLarge: a transaction wrote more than MaxKeys keys or more
 	// than MaxBytes. Nothing of it was kept; split it.
 	ErrTooLarge = errors.New("vault: transaction too large")
+	// ErrMoved: the file is no longer where it was opened; nothing was stored.
+	ErrMoved = errors.New("vault: the open file was moved away, deleted or replaced")
 	// ErrNotFound: no such record.
 	ErrNotFound = errors.New("vault: not found")
 	// ErrInvalid: a record that can't be kept (a field that names it is empty

@@ -90,6 +90,55 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// A file that is moved away, deleted or replaced while it is open takes nothing
+// more: it would be gone with this process. Back in its place it does.
+func TestMovedWhileOpen(t *testing.T) {
+	for _, fresh := range []bool{true, false} {
+		o := options(t)
+		v := mustOpen(t, o)
+		if !fresh {
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+			v = mustOpen(t, o)
+		}
+		defer v.Close()
+		fill(t, v, 1)
+		change := func() error {
+			return v.Update(t.Context(), func(tx *vault.Tx) error { return tx.PutClient(vault.Client{Mailbox: mailboxOf(7)}) })
+		}
+		wants := func(when string, want error) {
+			t.Helper()
+			if err := v.InPlace(); !errors.Is(err, want) {
+				t.Errorf("%s: InPlace: got %v, want %v", when, err, want)
+			}
+			if err := change(); !errors.Is(err, want) {
+				t.Errorf("%s: Update: got %v, want %v", when, err, want)
+			}
+		}
+		away := o.Path + ".away"
+		if err := os.Rename(o.Path, away); err != nil {
+			t.Fatal(err)
+		}
+		wants("moved away", vault.ErrMoved)
+		if err := os.WriteFile(o.Path, []byte("another"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wants("replaced", vault.ErrMoved)
+		if got, err := read(v, mailboxOf(0)); err != nil || got != passwordOf(0) {
+			t.Errorf("reading: %v", err)
+		}
+		if err := os.Rename(away, o.Path); err != nil {
+			t.Fatal(err)
+		}
+		wants("back again", nil)
+		if err := os.Remove(o.Path); err != nil {
+			t.Fatal(err)
+		}
+		wants("deleted", vault.ErrMoved)
+	}
+}
+
 func TestCreateMakesTightFiles(t *testing.T) {
 	o := options(t)
 	mustOpen(t, o)

@@ -160,6 +160,7 @@ func openFile(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.path = o.Path
 	return &Vault{store: wrap(s), bolt: s, keys: k, rec: rec, now: o.Now}, nil
 }
 
@@ -205,6 +206,7 @@ func create(o Options, k *keys, wrap func(Store) Store) (*Vault, error) {
 		_ = s.Close()
 		return nil, err
 	}
+	s.path = o.Path
 	return &Vault{store: wrap(s), bolt: s, keys: k, rec: rec, now: o.Now}, nil
 }
 
@@ -402,6 +404,15 @@ func (v *Vault) Room() (keys, bytes int) {
 		return s.Room()
 	}
 	return MaxKeys, MaxBytes
+}
+
+// InPlace is ErrMoved when the vault's file was moved away, deleted or replaced
+// since it was opened; nothing is stored in it then.
+func (v *Vault) InPlace() error {
+	if v.bolt == nil {
+		return nil
+	}
+	return v.bolt.inPlace()
 }
 
 func (v *Vault) tx(kv KV, writable bool) *Tx {
