@@ -83,7 +83,7 @@ func TestRunDiskFull(t *testing.T) {
 	s.within(patience, "rossi accepted", func() bool { return s.status(rossi)["state"] == "valid" })
 	s.wantLogins(rossi, 1, 0)
 	r.stop()
-	if log := r.log.String(); strings.Contains(log, "inbox.unreachable") || !strings.Contains(log, "is the disk full?") {
-		t.Error("the log blames the inbox, or does not ask whether the disk is full")
+	if log := r.log.String(); strings.Contains(log, "inbox.unreachable") || !strings.Contains(log, "the disk is full: make room there") {
+		t.Error("the log blames the inbox, or does not say that the disk is full")
 	}
 }

@@ -68,3 +68,19 @@ func TestCheckGoesOn(t *testing.T) {
 		b.close()
 	})
 }
+
+// What goes wrong in reading the vault, as a reload that ends the look at it,
+// says nothing about the clock.
+func TestCheckWithoutVault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, l := range b.service.SelfCheck(ctx, time.Now()) {
+			if l.Name == "clock" {
+				t.Errorf("got %s %s: %s, want no line about the clock", l.Level, l.Name, l.Msg)
+			}
+		}
+	})
+}

@@ -255,7 +255,10 @@ func (s *Service) refresh(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	seen := s.checkClock(ctx, now)
+	seen, err := s.checkClock(ctx, now)
+	if err != nil {
+		return // says nothing about the clock
+	}
 	if seen.Level == LevelOK {
 		seen.Msg = ""
 	} else if s.daemon.repeats.first("clock", now) {

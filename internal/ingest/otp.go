@@ -183,7 +183,8 @@ func (s *Service) OTP(ctx context.Context, reader, mailbox, account string) (OTP
 		return tx.Audit(vault.AuditEntry{Actor: reader, Event: "otp.read", Mailbox: o.Mailbox, Login: o.Account})
 	})
 	if err != nil {
-		return OTPCode{}, &Error{Msg: "recording who asks for the code", Err: err, Hint: "nothing is handed out without a record; is the disk full?"}
+		return OTPCode{}, &Error{Msg: "recording who asks for the code", Err: err,
+			Hint: firstOf(systemHint(err), "nothing is handed out without a record; is the disk full?")}
 	}
 	p := totp.Params{Algorithm: o.Algorithm, Digits: o.Digits, Period: o.Period, Seed: seed}
 	// The clock is read last: opening a protected identity takes a second.

@@ -408,5 +408,5 @@ func (p *pass) noteHole(ctx context.Context, uid uint32, there bool, sender stri
 // commitError wraps a vault failure of the first commit with what happens next.
 func commitError(err error) error {
 	return &Error{Msg: "committing judged messages", Err: err,
-		Hint: "nothing is lost: these messages are read again by the next pass; is the disk full?"}
+		Hint: firstOf(systemHint(err), "nothing is lost: these messages are read again by the next pass; is the disk full?")}
 }

@@ -47,7 +47,11 @@ func SelfCheck(ctx context.Context, cfg *config.Config, s *Service, openErr erro
 		lines = append(lines, CheckLine{"vault", LevelOK, "opens: " + cfg.Vault.URL, ""})
 	}
 	lines = append(lines, s.checkOTP()...)
-	lines = append(lines, s.checkClock(ctx, now), s.checkInbox(ctx))
+	clock, err := s.checkClock(ctx, now)
+	if err != nil {
+		clock = CheckLine{"vault", LevelError, "reading it: " + err.Error(), HintOf(err)}
+	}
+	lines = append(lines, clock, s.checkInbox(ctx))
 	return append(lines, s.checkSMTP(ctx))
 }
 
@@ -156,7 +160,7 @@ func checkTrust(cfg *config.Config, now time.Time) []CheckLine {
 }
 
 // checkClock compares the clock with the newest time that the vault knows.
-func (s *Service) checkClock(ctx context.Context, now time.Time) CheckLine {
+func (s *Service) checkClock(ctx context.Context, now time.Time) (CheckLine, error) {
 	var last time.Time
 	err := s.vault.View(ctx, func(tx *vault.Tx) error {
 		last = time.Time{}
@@ -177,13 +181,13 @@ func (s *Service) checkClock(ctx context.Context, now time.Time) CheckLine {
 			return nil
 		})
 	})
-	switch {
-	case err != nil:
-		return CheckLine{"clock", LevelError, err.Error(), ""}
-	case now.Before(last.Add(-time.Minute)):
-		return CheckLine{"clock", LevelError, "the clock shows " + now.Format(time.RFC3339) + ", but the vault was written at " + last.Format(time.RFC3339), "set the clock: expiry dates depend on it"}
+	if err != nil {
+		return CheckLine{}, err
 	}
-	return CheckLine{"clock", LevelOK, now.Format(time.RFC3339), ""}
+	if now.Before(last.Add(-time.Minute)) {
+		return CheckLine{"clock", LevelError, "the clock shows " + now.Format(time.RFC3339) + ", but the vault was written at " + last.Format(time.RFC3339), "set the clock: expiry dates depend on it"}, nil
+	}
+	return CheckLine{"clock", LevelOK, now.Format(time.RFC3339), ""}, nil
 }
 
 func latest(a, b time.Time) time.Time {
