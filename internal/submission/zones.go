@@ -177,7 +177,8 @@ func isMailHeadLine(l *line) bool {
 	if !ok {
 		return false
 	}
-	return l.toks[l.tokOf[len(p.words)-1]].colon || len(l.toks) > len(p.words) && l.toks[l.tokOf[len(p.words)-1]+1].colon
+	last := l.tokOf[len(p.words)-1]
+	return l.toks[last].colon || last+1 < len(l.toks) && l.toks[last+1].colon
 }
 
 // findSignature marks what follows the closing formula, up to the quotation.
