@@ -84,9 +84,14 @@ func (s *boltStore) Update(ctx context.Context, fn func(KV) error) error {
 // Bound is false: one process works on the file.
 func (s *boltStore) Bound(context.Context) bool { return false }
 
-// Room is how much a transaction may write that goes by it. The file has no
-// limit; this one is for the memory, and for the others who wait meanwhile.
+// Room is larger than others': the file has no limit; this one is for the
+// memory, and for those who wait meanwhile.
 func (s *boltStore) Room() (keys, bytes int) { return 1024, 4 << 20 }
+
+// Walk reads the file, as every View does.
+func (s *boltStore) Walk(ctx context.Context, fn func(key string, v []byte) error) error {
+	return s.View(ctx, func(kv KV) error { return kv.Scan("", fn) })
+}
 
 func (s *boltStore) run(ctx context.Context, writable bool, fn func(KV) error) error {
 	if err := ctx.Err(); err != nil {

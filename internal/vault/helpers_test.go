@@ -130,12 +130,14 @@ func view(t testing.TB, v *vault.Vault, fn func(tx *vault.Tx) error) {
 }
 
 // twice is a store that conflicts once in each Update, as an optimistic engine
-// may: the first run is thrown away. It demands that both runs write alike and
-// that the second keeps to the limits.
+// may, and has no more room than every engine: the first run is thrown away. It
+// demands that both runs write alike and that the second keeps to the limits.
 type twice struct {
 	t *testing.T
 	vault.Store
 }
+
+func (twice) Room() (keys, bytes int) { return vault.MaxKeys, vault.MaxBytes }
 
 var errAgain = errors.New("conflict")
 

@@ -15,19 +15,10 @@ import (
 // byte, so a vault moves between engines by copying them; a backup is always
 // a bbolt file.
 
-// Walker is an engine that can be read past what it keeps in memory.
-type Walker interface {
-	Walk(ctx context.Context, fn func(key string, v []byte) error) error
-}
-
 // pairsOf walks through a store as of one moment.
 func pairsOf(ctx context.Context, s Store) walk {
 	return func(fn func(key, value []byte) error) error {
-		each := func(key string, v []byte) error { return fn([]byte(key), v) }
-		if w, ok := s.(Walker); ok {
-			return w.Walk(ctx, each)
-		}
-		return s.View(ctx, func(kv KV) error { return kv.Scan("", each) })
+		return s.Walk(ctx, func(key string, v []byte) error { return fn([]byte(key), v) })
 	}
 }
 

@@ -12,7 +12,7 @@ const (
 // Store is the seam below the vault: ordered keys in serialisable
 // transactions. An engine implements it and nothing else.
 //
-// Both functions run fn at least once and may run it again after a conflict,
+// View and Update run fn at least once and may run it again after a conflict,
 // each time with a fresh KV. When fn or the commit fails, nothing of that run
 // is kept. Neither may be called from inside fn.
 type Store interface {
@@ -21,6 +21,13 @@ type Store interface {
 	// Bound tells whether an Update under ctx has a condition of its own, which
 	// others don't share, such as that a term still lasts.
 	Bound(ctx context.Context) bool
+	// Room is how many keys and bytes one Update may write that goes by it
+	// (Vault.Fill): at least MaxKeys and MaxBytes.
+	Room() (keys, bytes int)
+	// Walk calls fn with each key and value, as of one moment and in byte order,
+	// as they are stored and not as an engine has them in memory: for checks and
+	// backups. It ends with the first error of fn.
+	Walk(ctx context.Context, fn func(key string, v []byte) error) error
 	Close() error
 }
 
@@ -35,12 +42,6 @@ func Glance(ctx context.Context) context.Context { return context.WithValue(ctx,
 
 // Glances tells whether ctx comes from Glance.
 func Glances(ctx context.Context) bool { return ctx.Value(glanceKey{}) != nil }
-
-// roomyStore is a Store whose transactions may be larger than MaxKeys and
-// MaxBytes.
-type roomyStore interface {
-	Room() (keys, bytes int)
-}
 
 // KV is one transaction of a Store. The values it hands out are the caller's.
 type KV interface {

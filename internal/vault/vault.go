@@ -399,12 +399,7 @@ func (v *Vault) Fill(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 // Room is how much Fill may write: MaxKeys and MaxBytes, or more.
-func (v *Vault) Room() (keys, bytes int) {
-	if s, ok := v.store.(roomyStore); ok {
-		return s.Room()
-	}
-	return MaxKeys, MaxBytes
-}
+func (v *Vault) Room() (keys, bytes int) { return v.store.Room() }
 
 // InPlace is ErrMoved when the vault's file was moved away, deleted or replaced
 // since it was opened; nothing is stored in it then.

@@ -206,6 +206,9 @@ func (s *Store) Bound(ctx context.Context) bool {
 	return bound
 }
 
+// Room is what etcd takes in one transaction.
+func (s *Store) Room() (keys, bytes int) { return vault.MaxKeys, vault.MaxBytes }
+
 // Member is how this process is called among the others.
 func (s *Store) Member() string { return s.member }
 

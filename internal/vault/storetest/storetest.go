@@ -23,7 +23,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) (vault.Store, func() vault.Store)) {
 	tests := map[string]func(t *testing.T, s vault.Store, another func() vault.Store){
 		"values": values, "scan": scan, "own writes": ownWrites, "scan in update": scanInUpdate, "scan while writing": scanWhileWriting,
-		"failed": failed, "panic": panics, "read only": readOnly, "cancelled": cancelled, "largest": largest,
+		"failed": failed, "panic": panics, "read only": readOnly, "cancelled": cancelled, "largest": largest, "walk": walk,
 		"snapshot": snapshots, "increments": increments, "phantoms": phantoms, "write skew": writeSkew, "random": random, "closed": closed,
 	}
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
@@ -258,21 +258,25 @@ func cancelled(t *testing.T, s vault.Store, _ func() vault.Store) {
 	}
 }
 
-// A transaction as large as the vault makes them: MaxKeys less the two of
-// the engine's own, and MaxBytes.
+// A transaction as large as the vault makes them: the engine's room, less two
+// keys for its own.
 func largest(t *testing.T, s vault.Store, another func() vault.Store) {
-	const keys = vault.MaxKeys - 2
+	keys, room := s.Room()
+	if keys < vault.MaxKeys || room < vault.MaxBytes {
+		t.Errorf("got room for %d keys and %d bytes, want %d and %d at least", keys, room, vault.MaxKeys, vault.MaxBytes)
+	}
+	keys -= 2
 	name := strings.Repeat("n", 240)
-	value := bytes.Repeat([]byte("v"), vault.MaxBytes/keys-len(name)-3)
+	value := bytes.Repeat([]byte("v"), room/keys-len(name)-4)
 	update(t, s, func(kv vault.KV) error {
 		for i := range keys {
-			if err := kv.Put(fmt.Sprintf("%s%03d", name, i), value); err != nil {
+			if err := kv.Put(fmt.Sprintf("%s%04d", name, i), value); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	big := bytes.Repeat([]byte("w"), vault.MaxBytes-100)
+	big := bytes.Repeat([]byte("w"), room-100)
 	update(t, s, func(kv vault.KV) error { return kv.Put("big", big) })
 	all := content(t, another(), "n")
 	if len(all) != keys || !strings.HasSuffix(all[keys-1], string(value)) {
@@ -280,6 +284,28 @@ func largest(t *testing.T, s vault.Store, another func() vault.Store) {
 	}
 	if got := content(t, another(), "big"); len(got) != 1 || got[0] != "big="+string(big) {
 		t.Error("the largest value is not what was written")
+	}
+}
+
+// Walk shows what a View shows, large values too, and ends when it is told.
+func walk(t *testing.T, s vault.Store, another func() vault.Store) {
+	put(t, s, "b", "2", "a/nul\x00b", "1", "large", strings.Repeat("l", 40_000))
+	for i := range 20 {
+		put(t, s, "b", fmt.Sprint(i), "c", fmt.Sprint(i))
+	}
+	var got []string
+	err := another().Walk(context.Background(), func(key string, v []byte) error {
+		got = append(got, key+"="+string(v))
+		return nil
+	})
+	if all := content(t, s, ""); err != nil || !slices.Equal(got, all) || len(all) != 4 {
+		t.Errorf("got %d keys, %v, want the %d of a View", len(got), err, len(all))
+	}
+	stop := errors.New("stop")
+	n := 0
+	err = another().Walk(context.Background(), func(string, []byte) error { n++; return stop })
+	if !errors.Is(err, stop) || n != 1 {
+		t.Errorf("stopped: got %v after %d keys, want its own error after one", err, n)
 	}
 }
 
