@@ -34,12 +34,13 @@ func pageError(err error) error {
 	if p.Kind != "" {
 		return p
 	}
-	switch ingest.ClassOf(err) {
-	case ingest.NotFound:
+	class := ingest.ClassOf(err)
+	switch {
+	case class == ingest.NotFound:
 		p.Kind = page.KindNotFound
-	case ingest.Usage, ingest.NeedsPerson:
+	case class == ingest.Usage, class == ingest.NeedsPerson:
 		p.Kind = page.KindInvalid
-	case ingest.NoVault:
+	case class == ingest.NoVault && !ingest.LostVault(err):
 		p.Kind = page.KindNoKey
 	default:
 		p.Kind = page.KindFailed

@@ -3,6 +3,8 @@ package ingest
 import (
 	"errors"
 	"fmt"
+
+	"pec-ingest/internal/vault"
 )
 
 // Class says what kind of failure an Error is; the commands turn it into an
@@ -18,7 +20,8 @@ const (
 	NotFound
 	// NeedsPerson: ambiguous, broken, or already decided by somebody.
 	NeedsPerson
-	// NoVault: the vault is missing, locked, of a newer format, or its key is wrong.
+	// NoVault: the vault is missing, locked, of a newer format, damaged or out of
+	// reach, or its key is wrong.
 	NoVault
 	// BadConfig: the configuration is invalid.
 	BadConfig
@@ -48,13 +51,24 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ClassOf is the class of the first Error in err's chain, else Failed.
+// ClassOf is the class of the first Error in err's chain. Where there is none,
+// or it says no more than Failed, it is NoVault if LostVault, else Failed.
 func ClassOf(err error) Class {
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Class != Failed {
 		return e.Class
 	}
+	if LostVault(err) {
+		return NoVault
+	}
 	return Failed
+}
+
+// LostVault tells whether an error came from a vault that was open and can't be
+// worked with any more: its file is damaged, or was moved away, or its cluster
+// does not answer.
+func LostVault(err error) bool {
+	return errors.Is(err, vault.ErrDamaged) || errors.Is(err, vault.ErrMoved) || errors.Is(err, vault.ErrUnavailable)
 }
 
 // HintOf is the hint of the first Error in err's chain that has one, else what
