@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
@@ -40,7 +41,20 @@ func main() {
 	keepSmall()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(guarded(os.Stderr, func() int { return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }))
+}
+
+// guarded is the exit code of a command, also of one that fails badly: Go's own
+// end would print what the fault was about, a password perhaps, and its exit
+// code means something else here.
+func guarded(stderr io.Writer, command func() int) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(stderr, "ingest: error: a fault of the program (%T)\n%s\ningest: hint: please report it; nothing stored is lost\n", r, debug.Stack())
+			code = exitFailed
+		}
+	}()
+	return command()
 }
 
 // run is the whole program but for the process itself; deferred closes happen

@@ -134,7 +134,7 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.Send(ctx, smtp, notify.Mail{To: to, MessageID: id, Subject: r.Subject, Text: r.Text, HTML: r.HTML, Date: e.At}, func() error { return nil })
+		_, err = s.sendMail(ctx, smtp, notify.Mail{To: to, MessageID: id, Subject: r.Subject, Text: r.Text, HTML: r.HTML, Date: e.At}, func() error { return nil })
 		if noteErr := s.noteLogin(ctx, login{AccountAlert, password, smtpAnswer(err), err}, false); err == nil {
 			err = noteErr
 		}

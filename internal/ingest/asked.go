@@ -112,7 +112,10 @@ func (s *Service) handleAsked(ctx context.Context, body []byte) []byte {
 	err := json.Unmarshal(body, &r)
 	if err == nil {
 		s.log.Info("a member asks", "event", "cluster.asked", "request", r.Name, "actor", r.Actor)
-		out, err = s.carryOut(ctx, r)
+		err = s.caught("doing what a member asks", func() (err error) {
+			out, err = s.carryOut(ctx, r)
+			return err
+		})
 		s.OutboxChanged()
 	}
 	var t told

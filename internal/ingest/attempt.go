@@ -92,7 +92,7 @@ func (p *pass) tryCandidates(ctx context.Context, sub vault.Submission, target p
 
 func (p *pass) login(ctx context.Context, t probe.Target, sub vault.Submission, password secret.Secret) probe.Result {
 	start := time.Now()
-	result := p.Service.Login(ctx, t, sub.Login, password)
+	result := p.logIn(ctx, t, sub.Login, password)
 	p.log.Info("login tried", "event", "probe.done", "mailbox", sub.Mailbox, "host", t.Addr,
 		"result", string(result.Outcome), "ms", time.Since(start).Milliseconds())
 	return result

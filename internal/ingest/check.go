@@ -202,7 +202,7 @@ func (s *Service) checkOne(ctx context.Context, c stored, now time.Time) (result
 		return result, false, err
 	}
 	killPoint("after-check-intent")
-	result = s.Login(ctx, c.target, c.cred.Login, password)
+	result = s.logIn(ctx, c.target, c.cred.Login, password)
 	password.Wipe()
 	killPoint("after-check-login")
 	if interrupted(ctx, result) {

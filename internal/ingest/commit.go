@@ -64,7 +64,7 @@ func (p *pass) commitJudged(ctx context.Context, batch []judged) error {
 // leavesTrace tells whether the first commit of a message that was not
 // downloaded writes anything.
 func (p *pass) leavesTrace(j *judged) bool {
-	if j.id != "" || p.holes[j.at.UID] {
+	if j.stopped || j.id != "" || p.holes[j.at.UID] {
 		return true
 	}
 	if j.reason == pec.ReasonReceipt || j.skipped != "" {
@@ -88,6 +88,9 @@ func dropLetters(j *judged) (dropped bool) {
 // commitOne writes one judged message; fresh is false when its identifier
 // was known, in which case nothing but its place is kept.
 func (p *pass) commitOne(tx *vault.Tx, j *judged) (fresh bool, err error) {
+	if j.stopped {
+		return true, p.commitStopped(tx, j)
+	}
 	if p.holes[j.at.UID] {
 		if err := tx.DeleteHole(j.at.Folder, j.at.UID); err != nil {
 			return false, err
@@ -218,6 +221,15 @@ func (p *pass) adoptPlace(tx *vault.Tx, j *judged, seen vault.Seen) error {
 func (p *pass) report(ctx context.Context, j judged) {
 	if j.replay && j.same {
 		return // an interrupted pass had judged and counted it
+	}
+	if j.stopped {
+		p.sum.Errors++
+		p.step(p.progress.done + 1)
+		if !p.opts.DryRun {
+			p.tellHole(j.hole, j.gone)
+		}
+		p.observe(Observation{UID: j.at.UID, Reason: "unreadable", Why: "this program fails on it; the log says where (event=message.panic)"})
+		return
 	}
 	p.sum.Seen++
 	p.step(p.progress.done + 1)

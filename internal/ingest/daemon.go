@@ -121,7 +121,11 @@ func (s *Service) inboxLoop(ctx, work context.Context, h Hooks) {
 		if request != nil {
 			o = request.opts
 		}
-		sess, err := s.openInbox(ctx, o)
+		var sess *inbox.Session
+		err := s.caught("signing in to the inbox", func() (err error) {
+			sess, err = s.openInbox(ctx, o)
+			return err
+		})
 		if ready != nil {
 			ready()
 			ready = nil
@@ -166,7 +170,7 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 		}
 		good, request = true, nil
 		begun := time.Now().Round(0) // the wall clock
-		if err := sess.Watch(ctx, s.cfg.Inbox.Poll, d.wake); err != nil {
+		if err := s.caught("watching the inbox", func() error { return sess.Watch(ctx, s.cfg.Inbox.Poll, d.wake) }); err != nil {
 			if ctx.Err() == nil {
 				err = s.inboxError(err)
 			}

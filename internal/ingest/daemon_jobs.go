@@ -28,7 +28,7 @@ func (s *Service) deliverLoop(ctx, work context.Context) {
 	t := time.NewTicker(deliverEvery)
 	defer t.Stop()
 	for {
-		err := s.Deliver(work)
+		err := s.caught("sending what waits", func() error { return s.Deliver(work) })
 		if ctx.Err() != nil {
 			return
 		}

@@ -177,7 +177,11 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 	if gone, err := s.withdraw(ctx, o.N); err != nil || gone {
 		return false, err
 	}
-	mail, err := s.compose(o)
+	var mail notify.Mail
+	err = s.caught("composing a message", func() (err error) {
+		mail, err = s.compose(o)
+		return err
+	})
 	if err != nil {
 		return false, s.markOut(ctx, o.N, func(m *vault.Outgoing) {
 			m.State, m.LastError = vault.OutFailed, safetext.Line(err.Error())
@@ -192,7 +196,7 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 		return true, err
 	}
 	killPoint("before-send")
-	_, err = s.Send(ctx, smtp, mail, func() error {
+	_, err = s.sendMail(ctx, smtp, mail, func() error {
 		defer killPoint("before-dot")
 		return s.markOut(ctx, o.N, func(m *vault.Outgoing) { m.State, m.SentAt = vault.OutInDoubt, time.Now() })
 	})

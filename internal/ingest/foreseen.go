@@ -63,17 +63,8 @@ func (p *pass) letterAgain(ctx context.Context, sub vault.Submission) (review va
 		!p.sealing.more(firstOf(sub.Sender, sub.Mailbox)) {
 		return review
 	}
-	_, err := p.sess.Fetch(ctx, []uint32{sub.Location.UID}, func(m inbox.Message) error {
-		verdict := pec.Judge(m.Raw, pec.Options{
-			Trust: p.trust, Recipients: p.ownAddresses(), ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage,
-		})
-		if !verdict.Certified() || verdict.Message.ID != sub.ID {
-			return nil
-		}
-		found := submission.Find(verdict.Message, submission.Options{Location: p.policy.Location})
-		defer found.Wipe()
-		var err error
-		review, err = p.letterOf(sub, verdict.Message, found, maxLetter)
+	_, err := p.sess.Fetch(ctx, []uint32{sub.Location.UID}, func(m inbox.Message) (err error) {
+		p.guarded(m.UID, func() { review, err = p.readLetter(sub, m) })
 		return err
 	})
 	if err != nil {
@@ -81,4 +72,16 @@ func (p *pass) letterAgain(ctx context.Context, sub vault.Submission) (review va
 			"hint", "open it in the inbox")
 	}
 	return review
+}
+
+func (p *pass) readLetter(sub vault.Submission, m inbox.Message) (vault.Review, error) {
+	verdict := p.Reader.Judge(m.Raw, pec.Options{
+		Trust: p.trust, Recipients: p.ownAddresses(), ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage,
+	})
+	if !verdict.Certified() || verdict.Message.ID != sub.ID {
+		return vault.Review{}, nil
+	}
+	found := p.Reader.Find(verdict.Message, submission.Options{Location: p.policy.Location})
+	defer found.Wipe()
+	return p.letterOf(sub, verdict.Message, found, maxLetter)
 }

@@ -8,6 +8,7 @@ import (
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
+	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/vault"
 )
 
@@ -21,15 +22,21 @@ func holePause(tries int) time.Duration {
 	return time.Duration(1<<tries) * 5 * time.Minute
 }
 
+// holeTries is how often an unreadable message is asked for.
+const holeTries = 6
+
 // another tells whether a server has handed over a message other than the one
 // whose header it gave under the same UID. What is judged is filed away by its
 // UID, so the two must not be mixed up.
-func another(h inbox.Header, m inbox.Message) bool {
+func (p *pass) another(h inbox.Header, m inbox.Message) (differs bool) {
 	if m.TooLarge || len(h.Raw) == 0 {
 		return false
 	}
-	was, is := pec.MessageID(h.Raw), pec.MessageID(m.Raw)
-	return was != "" && is != "" && was != is
+	p.guarded(m.UID, func() {
+		was, is := pec.MessageID(h.Raw), pec.MessageID(m.Raw)
+		differs = was != "" && is != "" && was != is
+	})
+	return differs
 }
 
 // freshHoles lists the messages that could not be read and were not asked for
@@ -59,4 +66,116 @@ func (p *pass) waitsForHole(g group, fresh []vault.Hole) bool {
 		}
 		return strings.EqualFold(h.Sender, g.mailbox) || slices.Contains(p.clients.serves(h.Sender), g.mailbox)
 	})
+}
+
+// dueHoles are messages that could not be read earlier and are tried again.
+func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
+	err = p.vault.View(ctx, func(tx *vault.Tx) error {
+		uids = nil
+		holes, err := tx.Holes(p.folderName())
+		if err != nil {
+			return err
+		}
+		for _, h := range holes {
+			if h.UIDValidity == p.box.UIDValidity && !pausing(h.NextAt, p.now, holePause(holeTries)) {
+				uids = append(uids, h.UID)
+			}
+		}
+		return nil
+	})
+	slices.Sort(uids)
+	return uids, err
+}
+
+// noteMissing remembers messages that the server listed and then did not
+// hand over. Those that have simply gone are forgotten; the others are asked
+// for again later, and given up, with a record, after holeTries.
+func (p *pass) noteMissing(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) error {
+	if len(uids) == 0 || p.opts.DryRun {
+		return nil
+	}
+	slices.Sort(uids)
+	still, err := p.sess.Search(ctx, uids[0], time.Time{})
+	if err != nil {
+		return p.inboxError(err)
+	}
+	for _, uid := range uids {
+		_, there := slices.BinarySearch(still, uid)
+		if there {
+			p.sum.Errors++
+		}
+		if err := p.noteHole(ctx, uid, there, p.claimedSender(headers[uid])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimedSender is whom a header names as the sender, "" if it can't be read.
+func (p *pass) claimedSender(h inbox.Header) (sender string) {
+	if len(h.Raw) > 0 {
+		p.guarded(h.UID, func() { sender = safetext.Address(p.Reader.Outer(h.Raw).Claimed.Sender) })
+	}
+	return sender
+}
+
+func (p *pass) noteHole(ctx context.Context, uid uint32, there bool, sender string) error {
+	h := vault.Hole{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, Sender: sender, Unable: p.unable[uid],
+		Reason: "the server lists the message and does not hand it over"}
+	var gone bool
+	err := p.vault.Update(ctx, func(tx *vault.Tx) (err error) {
+		if !there {
+			return tx.DeleteHole(h.Folder, uid)
+		}
+		h, gone, err = p.putHole(tx, h)
+		return err
+	})
+	if err == nil && there {
+		p.tellHole(h, gone)
+	}
+	return err
+}
+
+// commitStopped notes a message on which this program fails. It is read again
+// later all the same: by then a newer version may run. Nobody waits for it if
+// not even its sender is known.
+func (p *pass) commitStopped(tx *vault.Tx, j *judged) (err error) {
+	sender := j.claimed.Sender
+	j.hole, j.gone, err = p.putHole(tx, vault.Hole{Folder: j.at.Folder, UIDValidity: j.at.UIDValidity, UID: j.at.UID, Sender: sender, Unable: sender == "",
+		Reason: "the program fails on the message"})
+	return err
+}
+
+// putHole remembers a message that could not be read, to be asked for again; if
+// that was tried often enough it is gone: a record stands for it.
+func (p *pass) putHole(tx *vault.Tx, h vault.Hole) (_ vault.Hole, gone bool, err error) {
+	holes, err := tx.Holes(h.Folder)
+	if err != nil {
+		return h, false, err
+	}
+	h.Tries = 0 // the closure may run again
+	for _, old := range holes {
+		if old.UID == h.UID && old.UIDValidity == h.UIDValidity {
+			h.Tries = old.Tries
+		}
+	}
+	h.Tries++
+	h.NextAt = p.now.Add(holePause(h.Tries))
+	if h.Tries < holeTries {
+		return h, false, tx.PutHole(h)
+	}
+	if err := tx.AddRefused(vault.Refused{At: p.now, Reason: "unreadable", UIDValidity: h.UIDValidity, UID: h.UID}); err != nil {
+		return h, true, err
+	}
+	return h, true, tx.DeleteHole(h.Folder, h.UID)
+}
+
+// tellHole logs what was committed of a message that could not be read.
+func (p *pass) tellHole(h vault.Hole, gone bool) {
+	if gone {
+		p.log.Error("a message can't be read and is given up", "event", "message.unreadable", "uid", h.UID,
+			"hint", "open it in the webmail: if it is a client's password, enter it with `ingest set`")
+		return
+	}
+	p.log.Warn("a message could not be read", "event", "message.unread", "uid", h.UID, "tries", h.Tries, "next", h.NextAt)
 }

@@ -38,6 +38,23 @@ type judged struct {
 	reviews []vault.Review    // parallel to subs; zero where none is opened at once
 	held    [][]secret.Secret // parallel to subs: the candidates in clear
 	faults  int               // passwords that could not be sealed
+
+	stopped bool       // the program failed on it; nothing else is known
+	hole    vault.Hole // …and when it is asked for again
+	gone    bool       // …or not again
+}
+
+// judgeSafely is judge, also of a message on which that fails.
+func (p *pass) judgeSafely(ctx context.Context, h inbox.Header, m inbox.Message) (j judged) {
+	if !p.guarded(m.UID, func() { j = p.judge(ctx, h, m) }) {
+		return p.stopped(h)
+	}
+	return j
+}
+
+// stopped stands for a message on which reading it fails.
+func (p *pass) stopped(h inbox.Header) judged {
+	return judged{at: locationOf(p, h.UID, ""), received: h.InternalDate, stopped: true, claimed: pec.Claimed{Sender: p.claimedSender(h)}}
 }
 
 // judge reads one message: is it certified, does it carry a password, whose.
@@ -50,7 +67,7 @@ func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judge
 		j.claimed, j.why = pec.ClaimedOf(h.Raw), pec.ReasonTooLarge.Sentence()
 		return j
 	}
-	verdict := pec.Judge(m.Raw, pec.Options{
+	verdict := p.Reader.Judge(m.Raw, pec.Options{
 		Trust: p.trust, Recipients: p.ownAddresses(), ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage,
 		Share: true,
 	})
@@ -65,7 +82,7 @@ func (p *pass) judge(ctx context.Context, h inbox.Header, m inbox.Message) judge
 	if len(verdict.Weak) > 0 {
 		p.log.Info("weak signature accepted", "event", "message.weak", "uid", m.UID, "weak", strings.Join(verdict.Weak, ","))
 	}
-	found := submission.Find(msg, submission.Options{Location: p.policy.Location, StateOnly: true})
+	found := p.Reader.Find(msg, submission.Options{Location: p.policy.Location, StateOnly: true})
 	j.subject = safetext.Line(submission.MaskLine(msg.Subject, allCandidates(found)))
 	if found.State == submission.None || p.isOwn(msg.Mailbox) {
 		found.Wipe()

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -45,13 +46,13 @@ func (p *pass) startLine(ctx context.Context) *line {
 	for range runtime.GOMAXPROCS(0) {
 		go func() {
 			for one := range l.work {
-				j := p.judge(ctx, one.header, one.message)
+				j := p.judgeSafely(ctx, one.header, one.message)
 				one.message.Raw = nil
 				one.done <- j
 			}
 		}()
 	}
-	go func() { l.committed <- l.commitInOrder(ctx) }()
+	go func() { l.committed <- l.commitAll(ctx) }()
 	return l
 }
 
@@ -107,6 +108,20 @@ func (l *line) scanError(err error) error {
 	return l.p.inboxError(err)
 }
 
+// commitAll is commitInOrder, and lets nobody wait for it whatever happens.
+func (l *line) commitAll(ctx context.Context) error {
+	err := l.p.caught("committing judged messages", func() error { return l.commitInOrder(ctx) })
+	if errors.Is(err, errFault) {
+		l.room.close(err)
+		for one := range l.order {
+			if one.still != nil {
+				close(one.still)
+			}
+		}
+	}
+	return err
+}
+
 // commitInOrder commits what is judged, in the order of the messages. After an
 // error it goes on taking what comes, so that nobody waits for it.
 func (l *line) commitInOrder(ctx context.Context) (failed error) {
@@ -129,8 +144,10 @@ func (l *line) commitInOrder(ctx context.Context) (failed error) {
 	for one := range l.order {
 		switch {
 		case one.still != nil:
-			flush()
-			close(one.still)
+			func() {
+				defer close(one.still)
+				flush()
+			}()
 			continue
 		case one.cursor != nil:
 			cur = one.cursor

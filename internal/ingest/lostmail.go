@@ -79,12 +79,14 @@ func (p *pass) noteLost(ctx context.Context, sess *inbox.Session, asOf time.Time
 	var receipts []uint32
 	for part := range slices.Chunk(uids, headerBatch) {
 		_, err := sess.Headers(ctx, part, func(h inbox.Header) error {
-			if pec.Triage(h.Raw) != pec.KindAcceptance {
+			var outer pec.Outer
+			p.guarded(h.UID, func() { outer = p.Reader.Outer(h.Raw) })
+			if outer.Kind != pec.KindAcceptance {
 				return nil
 			}
 			known := false
 			err := p.vault.View(ctx, func(tx *vault.Tx) (err error) {
-				known, err = p.ours(tx, pec.ClaimedOf(h.Raw))
+				known, err = p.ours(tx, outer.Claimed)
 				return err
 			})
 			if err == nil && !known {
@@ -100,7 +102,10 @@ func (p *pass) noteLost(ctx context.Context, sess *inbox.Session, asOf time.Time
 		if m.TooLarge {
 			return nil
 		}
-		v := pec.Judge(m.Raw, pec.Options{Trust: p.trust, ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage})
+		v := &pec.Judgement{}
+		p.guarded(m.UID, func() {
+			v = p.Reader.Judge(m.Raw, pec.Options{Trust: p.trust, ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage})
+		})
 		if v.Receipt == nil || v.Receipt.Kind != pec.KindAcceptance || !p.isOwn(v.Receipt.Sender) || v.Receipt.SentAt.Before(asOf.Add(-lostMargin)) {
 			return nil
 		}

@@ -105,7 +105,7 @@ func (s *Service) Pass(ctx context.Context, opts PassOptions) (Summary, error) {
 	p := &pass{Service: s, opts: opts, now: time.Now().UTC().Truncate(time.Second), held: map[string][]secret.Secret{}, foreseen: newForeseen(), unable: map[uint32]bool{}, sealing: &sealing{by: map[string]int{}}}
 	defer p.wipe()
 
-	if err := p.run(ctx); err != nil {
+	if err := p.caught("looking at the inbox", func() error { return p.run(ctx) }); err != nil {
 		return p.sum, err
 	}
 	s.log.Log(ctx, p.level(), "pass finished", "event", "pass.finished", "seen", p.sum.Seen, "accepted", p.sum.Accepted,

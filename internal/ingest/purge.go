@@ -131,10 +131,11 @@ func (s *Service) purgeItems(ctx context.Context, sess *inbox.Session, subs map[
 	ids := map[uint32]string{}
 	for part := range slices.Chunk(uids, purgeBatch) {
 		_, err := sess.Headers(ctx, part, func(h inbox.Header) error {
-			id := pec.MessageID(h.Raw)
-			if len(subs[id]) > 0 && pec.Triage(h.Raw) == pec.KindEnvelope {
-				items = append(items, inbox.FileItem{UID: h.UID, MessageID: id})
-				ids[h.UID] = id
+			var outer pec.Outer
+			s.guarded(h.UID, func() { outer = s.Reader.Outer(h.Raw) })
+			if len(subs[outer.ID]) > 0 && outer.Kind == pec.KindEnvelope {
+				items = append(items, inbox.FileItem{UID: h.UID, MessageID: outer.ID})
+				ids[h.UID] = outer.ID
 			}
 			return nil
 		})

@@ -33,25 +33,34 @@ func (p *pass) readReceipts(ctx context.Context, uids []uint32, headers map[uint
 	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		return p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
 			answered(m.UID)
-			return p.readReceipt(ctx, headers[m.UID], m)
+			h := headers[m.UID]
+			var j judged
+			var receipt *pec.Message
+			if !p.guarded(m.UID, func() { j, receipt = p.judgeReceipt(h, m) }) {
+				j = p.stopped(h)
+			}
+			if receipt == nil {
+				return p.commitJudged(ctx, []judged{j})
+			}
+			return p.countReceipt(ctx, j, receipt, m.Raw)
 		})
 	})
 }
 
-func (p *pass) readReceipt(ctx context.Context, h inbox.Header, m inbox.Message) error {
-	j := judged{at: locationOf(p, m.UID, pec.MessageID(h.Raw)), received: m.InternalDate, claimed: pec.ClaimedOf(h.Raw),
-		kind: pec.Triage(h.Raw), reason: pec.ReasonReceipt}
+// judgeReceipt reads one receipt; nil if it is not what it claims: it changes
+// nothing then and stays where it is.
+func (p *pass) judgeReceipt(h inbox.Header, m inbox.Message) (judged, *pec.Message) {
+	outer := p.Reader.Outer(h.Raw)
+	j := judged{at: locationOf(p, m.UID, outer.ID), received: m.InternalDate, claimed: outer.Claimed, kind: outer.Kind, reason: pec.ReasonReceipt}
 	if m.TooLarge {
-		return p.commitJudged(ctx, []judged{j})
+		return j, nil
 	}
-	verdict := pec.Judge(m.Raw, pec.Options{Trust: p.trust, ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage})
+	verdict := p.Reader.Judge(m.Raw, pec.Options{Trust: p.trust, ReceivedAt: m.InternalDate, MaxBytes: p.cfg.Inbox.MaxMessage})
 	if verdict.Receipt == nil {
-		// Not what it claims: it changes nothing and stays where it is.
 		j.kind, j.reason = verdict.Kind, verdict.Reason
 		p.log.Warn("a receipt of ours does not verify", "event", "receipt.refused", "uid", m.UID, "reason", string(verdict.Reason))
-		return p.commitJudged(ctx, []judged{j})
 	}
-	return p.countReceipt(ctx, j, verdict.Receipt, m.Raw)
+	return j, verdict.Receipt
 }
 
 // countReceipt moves the message that a verified receipt is about to its new

@@ -8,7 +8,6 @@ import (
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
-	"pec-ingest/internal/safetext"
 	"pec-ingest/internal/vault"
 )
 
@@ -20,8 +19,6 @@ const (
 	commitMost   = 200 // judged messages that wait for others at most
 
 	cursorEvery = 2 * time.Second // the cursor moves in a long scan
-
-	holeTries = 6 // how often an unreadable message is asked for again
 )
 
 // scan judges everything new in the inbox and makes the first commits.
@@ -71,7 +68,7 @@ func (p *pass) scan(ctx context.Context) error {
 	}
 	p.beginProgress(total)
 	l := p.startLine(ctx)
-	err = p.scanAll(ctx, l, uids, cur)
+	err = p.caught("reading the inbox", func() error { return p.scanAll(ctx, l, uids, cur) })
 	if lerr := l.close(); lerr != nil {
 		return lerr
 	}
@@ -133,25 +130,6 @@ func (p *pass) moveCursor(ctx context.Context, cur vault.Cursor) error {
 		cur.At = p.now
 		return tx.PutCursor(cur)
 	})
-}
-
-// dueHoles are messages that could not be read earlier and are tried again.
-func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
-	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		uids = nil
-		holes, err := tx.Holes(p.folderName())
-		if err != nil {
-			return err
-		}
-		for _, h := range holes {
-			if h.UIDValidity == p.box.UIDValidity && !pausing(h.NextAt, p.now, holePause(holeTries)) {
-				uids = append(uids, h.UID)
-			}
-		}
-		return nil
-	})
-	slices.Sort(uids)
-	return uids, err
 }
 
 // scanBatch looks at the header fields of some messages, downloads those that
@@ -225,14 +203,24 @@ type sorted struct {
 }
 
 func (p *pass) sortByHeader(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) (s sorted, err error) {
+	var failed []judged
+	outers := make(map[uint32]pec.Outer, len(uids))
+	for _, uid := range uids {
+		if h, ok := headers[uid]; ok && !p.tooOld(h) {
+			if !p.guarded(uid, func() { outers[uid] = p.Reader.Outer(h.Raw) }) {
+				failed = append(failed, judged{at: locationOf(p, uid, ""), received: h.InternalDate, stopped: true})
+			}
+		}
+	}
 	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		s = sorted{}
+		s = sorted{skipped: slices.Clone(failed)}
 		for _, uid := range uids {
-			h, ok := headers[uid]
-			if !ok || p.tooOld(h) {
+			outer, ok := outers[uid]
+			if !ok {
 				continue
 			}
-			j, skip, err := p.triage(tx, h)
+			h := headers[uid]
+			j, skip, err := p.triage(tx, h, outer)
 			switch {
 			case err != nil:
 				return err
@@ -290,7 +278,7 @@ func (p *pass) readTogether(ctx context.Context, l *line, uids []uint32, headers
 	return p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		var mixed []uint32
 		gone, err := p.sess.Fetch(ctx, uids, func(m inbox.Message) error {
-			if another(headers[m.UID], m) {
+			if p.another(headers[m.UID], m) {
 				mixed = append(mixed, m.UID)
 				return nil
 			}
@@ -345,64 +333,6 @@ func (p *pass) readRest(ctx context.Context, l *line, begun []*looked, headers m
 
 func locationOf(p *pass, uid uint32, messageID string) vault.Location {
 	return vault.Location{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, MessageID: messageID}
-}
-
-// noteMissing remembers messages that the server listed and then did not
-// hand over. Those that have simply gone are forgotten; the others are asked
-// for again later, and given up, with a record, after holeTries.
-func (p *pass) noteMissing(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) error {
-	if len(uids) == 0 || p.opts.DryRun {
-		return nil
-	}
-	slices.Sort(uids)
-	still, err := p.sess.Search(ctx, uids[0], time.Time{})
-	if err != nil {
-		return p.inboxError(err)
-	}
-	for _, uid := range uids {
-		_, there := slices.BinarySearch(still, uid)
-		if there {
-			p.sum.Errors++
-		}
-		sender := ""
-		if h, ok := headers[uid]; ok {
-			sender = safetext.Address(pec.ClaimedOf(h.Raw).Sender)
-		}
-		if err := p.noteHole(ctx, uid, there, sender); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *pass) noteHole(ctx context.Context, uid uint32, there bool, sender string) error {
-	return p.vault.Update(ctx, func(tx *vault.Tx) error {
-		if !there {
-			return tx.DeleteHole(p.folderName(), uid)
-		}
-		holes, err := tx.Holes(p.folderName())
-		if err != nil {
-			return err
-		}
-		h := vault.Hole{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, UID: uid, Sender: sender, Unable: p.unable[uid], Reason: "the server lists the message and does not hand it over"}
-		for _, old := range holes {
-			if old.UID == uid && old.UIDValidity == p.box.UIDValidity {
-				h.Tries = old.Tries
-			}
-		}
-		h.Tries++
-		h.NextAt = p.now.Add(holePause(h.Tries))
-		if h.Tries >= holeTries {
-			p.log.Error("a message can't be read and is given up", "event", "message.unreadable", "uid", uid,
-				"hint", "open it in the webmail: if it is a client's password, enter it with `ingest set`")
-			if err := tx.AddRefused(vault.Refused{At: p.now, Reason: "unreadable", UIDValidity: p.box.UIDValidity, UID: uid}); err != nil {
-				return err
-			}
-			return tx.DeleteHole(p.folderName(), uid)
-		}
-		p.log.Warn("a message could not be read", "event", "message.unread", "uid", uid, "tries", h.Tries, "next", h.NextAt)
-		return tx.PutHole(h)
-	})
 }
 
 // commitError wraps a vault failure of the first commit with what happens next.

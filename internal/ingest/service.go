@@ -65,6 +65,7 @@ type Service struct {
 	DialInbox func(context.Context, inbox.Config) (*inbox.Session, error)
 	Login     func(context.Context, probe.Target, string, secret.Secret) probe.Result
 	Send      func(context.Context, notify.SMTPConfig, notify.Mail, func() error) (notify.Receipt, error)
+	Reader    Reader
 	// InboxPassword and SMTPPassword read the secret anew each time, so that
 	// a changed file is seen without a restart.
 	InboxPassword func() (secret.Secret, error)
@@ -100,6 +101,7 @@ func New(o Options) *Service {
 		DialInbox: inbox.Dial,
 		Login:     probe.Login,
 		Send:      notify.Send,
+		Reader:    newReader(),
 	}
 	s.InboxPassword = s.inboxSecret
 	s.SMTPPassword = s.smtpSecret

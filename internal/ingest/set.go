@@ -168,7 +168,7 @@ func (s *Service) tryByHand(ctx context.Context, c vault.Client, signer, login s
 	if err != nil {
 		return probe.Result{}, "", err
 	}
-	result := s.Login(ctx, target, login, password)
+	result := s.logIn(ctx, target, login, password)
 	if interrupted(ctx, result) {
 		return probe.Result{}, "", ctx.Err()
 	}

@@ -60,7 +60,11 @@ func (p *pass) settle(ctx context.Context) error {
 				return err
 			}
 		}
-		r, err := p.settleGroup(ctx, g)
+		var r groupResult
+		err := p.caught("settling a submission", func() (err error) {
+			r, err = p.settleGroup(ctx, g)
+			return err
+		})
 		if err = p.unlessAlone(g.mailbox, err); err != nil {
 			return err
 		}
@@ -407,7 +411,7 @@ func (p *pass) acceptedSince(ctx context.Context, provider string, since time.Ti
 // mailbox alone: a record that can't be is a fault of this program, and must
 // not keep all others waiting. The submission stays, and is tried again.
 func (p *pass) unlessAlone(mailbox string, err error) error {
-	if !errors.Is(err, vault.ErrInvalid) {
+	if !errors.Is(err, vault.ErrInvalid) && !errors.Is(err, errFault) {
 		if err != nil {
 			err = fmt.Errorf("settling what %s sent: %w", mailbox, err)
 		}

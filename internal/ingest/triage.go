@@ -30,8 +30,7 @@ const (
 // triage tells from the header fields whether a message must be looked at.
 // They are not signed, so all they may say is "skip": a message that claims
 // to be a receipt or ordinary mail is no submission whatever else it holds.
-func (p *pass) triage(tx *vault.Tx, h inbox.Header) (j judged, skip bool, err error) {
-	outer := pec.OuterOf(h.Raw)
+func (p *pass) triage(tx *vault.Tx, h inbox.Header, outer pec.Outer) (j judged, skip bool, err error) {
 	kind := outer.Kind
 	j = judged{at: locationOf(p, h.UID, outer.ID), received: h.InternalDate, claimed: outer.Claimed}
 	switch {
@@ -169,7 +168,7 @@ func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map
 	g.missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 		var mixed []uint32
 		gone, err := p.sess.Peek(ctx, uids, from, upTo-from, func(m inbox.Message) error {
-			if from == 0 && another(headers[m.UID], m) {
+			if from == 0 && p.another(headers[m.UID], m) {
 				mixed = append(mixed, m.UID)
 				return nil
 			}
@@ -183,7 +182,9 @@ func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map
 			g.reading.Go(func() {
 				workers <- struct{}{}
 				defer func() { <-workers }()
-				one.read(h)
+				if !p.guarded(one.uid, func() { one.read(p.Reader, h) }) {
+					one.outline = nil // to be downloaded whole, and judged
+				}
 			})
 			return nil
 		})
@@ -221,7 +222,7 @@ func (p *pass) sortOut(ctx context.Context, list []*looked) (useless, unclear []
 		gone, err := p.getAll(ctx, by[key], func(uids []uint32, answered func(uint32)) ([]uint32, error) {
 			return p.sess.PartHeads(ctx, uids, at, func(uid uint32, heads [][]byte, over bool) error {
 				answered(uid)
-				sure[uid] = !over && outlines[uid].Harmless(heads)
+				p.guarded(uid, func() { sure[uid] = !over && outlines[uid].Harmless(heads) })
 				return nil
 			})
 		})
@@ -244,9 +245,9 @@ func (p *pass) sortOut(ctx context.Context, list []*looked) (useless, unclear []
 
 // read looks whether what is known of an envelope is no submission: outline is
 // then set, and sections are the parts of which that is still to be shown.
-func (m *looked) read(h inbox.Header) {
-	m.outer = pec.OuterOf(h.Raw)
-	g, ok := pec.Glimpse(m.first)
+func (m *looked) read(r Reader, h inbox.Header) {
+	m.outer = r.Outer(h.Raw)
+	g, ok := r.Glimpse(m.first)
 	if !ok {
 		return
 	}
