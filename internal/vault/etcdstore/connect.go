@@ -18,11 +18,15 @@ import (
 
 // dialOptions are what lies below etcd's own client.
 func dialOptions(c Config) []grpc.DialOption {
+	var options []grpc.DialOption
+	if c.stream != nil {
+		options = append(options, grpc.WithChainStreamInterceptor(c.stream))
+	}
 	if c.Username == "" {
-		return []grpc.DialOption{grpc.WithChainUnaryInterceptor(sayWhy)}
+		return append(options, grpc.WithChainUnaryInterceptor(sayWhy))
 	}
 	l := &login{user: c.Username, password: c.Password, turn: make(chan struct{}, 1)}
-	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(l.unary, sayWhy), grpc.WithChainStreamInterceptor(l.stream)}
+	return append(options, grpc.WithChainUnaryInterceptor(l.unary, sayWhy), grpc.WithChainStreamInterceptor(l.stream))
 }
 
 // sayWhy lets a request that found no connection end with the reason.

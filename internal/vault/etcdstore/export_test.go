@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // FoundAgain is how a commit ends whose answer was lost, and which the next
@@ -29,6 +30,13 @@ func NewKnown(ask func()) (latest func(), known func(context.Context) bool) {
 	latest = func() { _, _ = s.latest(context.Background()) }
 	return latest, func(ctx context.Context) bool { _, ok := s.known(ctx); return ok }
 }
+
+// Lease gives those who lead, or wait to, so many seconds without a sign of
+// life.
+func (c *Config) Lease(seconds int64) { c.lease = seconds }
+
+// OnStream puts a function before each stream from the cluster.
+func (c *Config) OnStream(fn grpc.StreamClientInterceptor) { c.stream = fn }
 
 // Sweep is one round of sweepEvery.
 func (s *Store) Sweep(before map[string]int64) map[string]int64 { return s.sweep(before) }

@@ -60,7 +60,7 @@ const patientPause = 8
 func (s *Store) Campaign(ctx context.Context) (*Term, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	lease, err := s.grant(ctx, LeaseTTL)
+	lease, err := s.grant(ctx, s.lease)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@
 package etcdstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -42,6 +43,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -71,6 +73,9 @@ type Config struct {
 	// Follow keeps a copy in memory, for a process that stays.
 	Follow bool
 	Log    *slog.Logger // nil: nothing is logged
+
+	lease  int64                        // seconds; 0: LeaseTTL
+	stream grpc.StreamClientInterceptor // what tests put before streams; nil: nothing
 }
 
 // Store is an open prefix. It is safe for concurrent use.
@@ -80,6 +85,7 @@ type Store struct {
 	root   string // of the vault's keys
 	own    string // where this process writes down its last commit
 	member string
+	lease  int64 // of who leads or waits to, in seconds
 	log    *slog.Logger
 
 	ctx    context.Context // ends with Close
@@ -121,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, unavailable(err)
 	}
 	s := &Store{
-		client: client, prefix: c.Prefix, root: c.Prefix + "/vault/", member: c.Member, log: log,
+		client: client, prefix: c.Prefix, root: c.Prefix + "/vault/", member: c.Member, log: log, lease: cmp.Or(c.lease, LeaseTTL),
 		own: c.Prefix + "/writer/" + rand.Text(), writer: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
