@@ -4,14 +4,14 @@
 # testdata/fuzz of the package: commit them with the fix.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-time="${1:-60s}"
+time="${1:-60s}" go="${GO:-go}"
 failed=""
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-for package in $(go list ./...); do
-  for target in $(go test -list '^Fuzz' "$package" 2>/dev/null | grep '^Fuzz'); do
+for package in $("$go" list ./...); do
+  for target in $("$go" test -list '^Fuzz' "$package" 2>/dev/null | grep '^Fuzz'); do
     echo "== $package $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x -parallel 2 "$package" 2>&1 | tee "$out" && continue
+    "$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x -parallel 2 "$package" 2>&1 | tee "$out" && continue
     # When the time is up while an input runs, the engine reports its own
     # deadline as a failure; a real one names the input.
     if grep -q 'context deadline exceeded' "$out" && ! grep -q 'Failing input' "$out"; then
