@@ -35,7 +35,7 @@ func clean(s string) string {
 			b.WriteRune(r)
 		}
 	}
-	return strings.TrimRight(b.String(), " \t")
+	return composeWords(strings.TrimRight(b.String(), " \t"))
 }
 
 // printable tells whether s is ASCII without control characters but tabs, in

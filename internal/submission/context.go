@@ -121,6 +121,9 @@ func abbreviated(l *line, i int) bool {
 	if i+1 < len(l.toks) && startsUpper(l.toks[i+1].s) && strings.ContainsAny(tok.core[len(tok.core)-1:], "aeiou") {
 		return false // "che usate voi. È uscita …"
 	}
+	if len(tok.words) == 1 && lex().plain["shortened"][tok.words[0]] {
+		return true // "Dott. Neri"
+	}
 	return len(tok.core) <= 3 || len(tok.core) == 4 && i+1 < len(l.toks) && (l.toks[i+1].kind != kindWord || startsLower(l.toks[i+1].s))
 }
 

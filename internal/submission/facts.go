@@ -94,7 +94,8 @@ func (l *letter) gather(body, attached []text) facts {
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
 	f.extend = said["extend"] && !f.reply && !forwards(sub) // those words are somebody else's
 	f.other = f.otherSubj || l.archives > 0
-	f.stranger = !f.subject && (l.strange(sub) || !f.reply && elsewhere(sub))
+	_, lone := aloneOn(&l.subject.lines[0]) // a value is nobody's name
+	f.stranger = !f.subject && (!lone && l.strange(sub) || !f.reply && elsewhere(sub))
 	dotted, undotted, values, lines := 0, 0, 0, 0
 	thanked, rest := 0, 0 // lines of courtesy, and others
 	texts := append(append([]text{}, body...), attached...)
@@ -399,7 +400,11 @@ func explanations(w []string) []explanation {
 			if chars == "" || denied(w, i-len(p.words)) {
 				continue
 			}
-			if at := i - len(p.words) - 1; len(chars) > 2 && at >= 0 && single(w, at) && !strings.HasSuffix(w[i-1], "e") {
+			at := i - len(p.words) - 1
+			if at > 0 && lex().has(w[at:at+1], "is") {
+				at-- // "la x è minuscola"
+			}
+			if len(chars) > 2 && at >= 0 && single(w, at) && !strings.HasSuffix(w[i-1], "e") {
 				chars = w[at] // "la x minuscola"
 				if s == "upper" {
 					chars = strings.ToUpper(chars)

@@ -267,7 +267,7 @@ func splitWords(text string) []string {
 }
 
 func wordsOf(field string) []string {
-	f := fold(strings.Trim(field, ".,;:!?()[]{}<>\"«»*_=`…"))
+	f := fold(strings.Trim(compose(field), ".,;:!?()[]{}<>\"«»‹›*_=`…"))
 	switch f {
 	case "":
 		return nil

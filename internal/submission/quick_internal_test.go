@@ -28,7 +28,7 @@ func corpusWords(t *testing.T) []string {
 
 func TestPatternsNeedTheirCharacters(t *testing.T) {
 	words := append(corpusWords(t), "HTTPS://X", "mailto:x", "www.x", "0xBEEF", "err_5", "a-b@c.it", "12345678-1234-1234-1234-123456789012",
-		"aaaaaaaaaaaaa@b", "3°", "n°12", "§3", "1st", "12/2023", "x.PDF", "12:30", "€12", "12%", "1,5€", "051/123456", "IT12345678901", "rssmra80a01h501u", "cid:a@b")
+		"aaaaaaaaaaaaa@b", "3°", "n°12", "§3", "1st", "12/2023", "x.PDF", "12:30", "€12", "12%", "1,5€", "051/123456", "IT12345678901", "rssmra80a01h501u", "cid:a@b", "dell'1")
 	matched := map[int]int{}
 	for i, p := range append(registers[:], reAmount) {
 		for _, w := range words {

@@ -52,8 +52,8 @@ func (v *verdict) rate(h *hit, sender string) (*group, bool) {
 // programs.
 func (v *verdict) foreign(h *hit) bool {
 	f := v.facts
-	if h.example {
-		return true
+	if h.example || h.tagged {
+		return h.example
 	}
 	ours := h.label == "app" || h.label == "password"
 	if h.link == linkNone {

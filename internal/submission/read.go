@@ -152,6 +152,13 @@ func (l *letter) addText(p part, s string, file bool, n int) {
 	} else if source != "text/html" {
 		source = "text/plain"
 	}
+	for _, name := range takeBlocks(src) {
+		if imageName(name) {
+			l.images++
+		} else {
+			l.docs++
+		}
+	}
 	l.forms = append(l.forms, form{source, file, src})
 }
 

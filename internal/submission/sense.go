@@ -62,6 +62,7 @@ func (s *scanner) fill(h *hit, c *context) {
 	h.personal = at["webmailweak"] > 0
 	h.private = at["privatemail"] > 0 && at["app"] < at["privatemail"]
 	h.webmail = at["webmail"] > 0 && (c.label != "app" || c.inherit) && at["mail"] < at["webmail"]
+	h.webmail = h.webmail || at["entering"] > c.labelAt && c.ours()
 	here := at["otherhere"] // "password del computer", "computer: password"
 	h.purpose = c.label == "password" && !h.mail && c.labelAt <= len(w) && otherPurpose(w[c.labelAt:])
 	h.other = at["other"] > 0 || here > 0 && here-c.labelAt <= 4 && c.labelAt-here <= 3
@@ -182,6 +183,9 @@ func (g *group) heed(said []explanation) bool {
 		}
 		if !strings.ContainsAny(at, e.chars) {
 			differs = true
+			if swapped, ok := otherCase(first, e.chars); ok {
+				g.forms = append(g.forms[:1:1], append([]string{swapped}, g.forms[1:]...)...)
+			}
 			if len(e.chars) <= 2 { // not only "a capital"
 				wrong += e.chars[:1]
 			}
@@ -200,6 +204,22 @@ func (g *group) heed(said []explanation) bool {
 		}
 	}
 	return true
+}
+
+// otherCase is s with its only letter of the other case than c as c is: "la V è
+// minuscola", of a word that a telephone began with a capital.
+func otherCase(s, c string) (string, bool) {
+	if len(c) != 1 {
+		return s, false
+	}
+	other := strings.ToUpper(c)
+	if other == c {
+		other = strings.ToLower(c)
+	}
+	if other == c || strings.Count(s, other) != 1 {
+		return s, false
+	}
+	return strings.Replace(s, other, c, 1), true
 }
 
 func startsLower(s string) bool {

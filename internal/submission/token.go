@@ -45,6 +45,7 @@ var (
 	reLink       = patternWith(":.", `(?i)^(https?://|www\.|mailto:|ftp://)|^[a-z0-9-]+(\.[a-z0-9-]+)*\.(it|com|eu|net|org|info|gov|biz|cloud)(/\S*)?$`)
 	reDate       = patternWith(digits, `^\d{1,2}[./-]\d{1,2}([./-]\d{2,4})?$|^\d{4}[./-]\d{1,2}[./-]\d{1,2}$`)
 	reNamedDate  = newPattern(`^\d{1,2}[./-]([a-z]{1,9})[./-]\d{2,4}$`)
+	reElidedNum  = patternWith("'", `(?i)^(l|un|d|dell|all|nell|sull|dall|quell)'\d{1,4}$`) // "il 2 al posto dell'1"
 	reTime       = patternWith(digits, `(?i)^(h|ore)?\d{1,2}[:.]\d{2}(:\d{2})?(h|am|pm)?$`)
 	rePhone      = patternWith(digits, `^(\+|00)\d[\d./-]{6,}$|^0\d{1,4}[./-]\d{4,8}$|^3\d{2}[./-]\d{6,7}$|^\d{2,4}[/-]\d{5,8}$`)
 	reAmount     = patternWith(digits, `^(€|\$|£)?\d{1,3}([.']\d{3})*(,\d{1,2})?(€|%|eur|euro)?$|^\d+([.,]\d+)?(€|%)$`)
@@ -55,7 +56,7 @@ var (
 	reOrd        = patternWith(digits, `(?i)^\d{1,3}[°ªº^]$|^n[.°ºr]*\d+$|^\d+(st|nd|rd|th|gg|mg|kb|mb|gb)$|^§\d+$`)
 	reFile       = patternWith(".", `(?i)^\S+\.(pdf|docx?|xlsx?|jpe?g|png|gif|zip|rar|7z|p7m|xml|txt|eml|csv|msg|odt|heic|tiff?|html?)$`)
 	reGluedArrow = newPattern(`^([\pL.]{2,20})(?:-+>+|→|»|➜)(\S+)$`)
-	reLabel      = newPattern(`^[*_"'«([]*\pL[\pL\d./'’_-]*[*_"'»)\]]*$`)
+	reLabel      = newPattern(`^[*_"'«‹([]*\pL[\pL\d./'’_-]*[*_"'»›)\]]*$`)
 	reMailValue  = newPattern(`(?i)^([a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}[:=;,|/])(\S{4,})$`)
 	reContentID  = patternWith(":", `(?i)^cid:\S+$`)
 	reError      = patternWith(digits, `(?i)^(0x[0-9a-f]{4,}|err(or)?[-_:]?\d\w*)$`)
@@ -199,7 +200,7 @@ func makeToken(s string) token {
 	}
 	t.words = wordsOf(s)
 	t.core = stripped(s)
-	end := strings.TrimRight(s, `"'»)]}*_`+"`")
+	end := strings.TrimRight(s, `"'»›)]}*_`+"`")
 	if end != "" {
 		switch end[len(end)-1] {
 		case ':', '=':
@@ -226,7 +227,7 @@ func makeToken(s string) token {
 func stripped(s string) string {
 	s = strings.TrimRight(s, ".,;:!?…")
 	for len(s) > 0 {
-		t := strings.Trim(s, "\"'«»()[]{}<>*_`“”")
+		t := strings.Trim(s, "\"'«»‹›()[]{}<>*_`“”")
 		t = strings.TrimRight(t, ".,;:")
 		if t == s {
 			break
@@ -238,6 +239,7 @@ func stripped(s string) string {
 
 // shape classifies the core of a token.
 func shape(s string) kind {
+	s = compose(s)
 	if s == "" {
 		return kindNone
 	}
@@ -312,7 +314,7 @@ func shape(s string) kind {
 	return kindStrong
 }
 
-var registers = [...]pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reFile, reMsgID, reError, reContentID}
+var registers = [...]pattern{reMail, reLink, reDate, reTime, rePhone, reFiscal, reIBAN, reVAT, reLaw, reOrd, reElidedNum, reFile, reMsgID, reError, reContentID}
 
 // recognised: an address, a date, a number of some register, …
 func recognised(s string) bool {

@@ -161,12 +161,17 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 	v.words = words
 	touched := holds || s.strict || s.quest || s.part
 	turned, strange := false, 0
-	if onlyNames(words, names) {
+	if onlyNames(words, names) || !holds && s.contact() {
 		return true, holds
 	}
+	marked := contains(best[0].why, "mark-explained")
 	for i := 0; i < len(words); {
 		if p, ok := lex().harmless.longest(words[i:]); ok {
 			i += len(p.words)
+			continue
+		}
+		if p, ok := lex().longest(words[i:], "marks", "markin", "markout"); ok && marked {
+			i += len(p.words) // was heeded, see heedMarks
 			continue
 		}
 		if p, ok := lex().longest(words[i:], "closing"); ok && i == 0 {
@@ -208,6 +213,30 @@ func (s *sentence) titled() bool {
 		}
 	}
 	return len(s.toks) > 1 && !s.toks[len(s.toks)-1].stop
+}
+
+// contact tells whether a sentence is the writer's address, below a letter
+// without a closing formula: "FERRI SRL | Via Roma 12 | Tel. 051 234567". All
+// its words are names, small words or those of addresses.
+func (s *sentence) contact() bool {
+	small, address := lex().plain, false
+	for i := range s.toks {
+		tok := &s.toks[i]
+		if tok.kind != kindWord && tok.kind != kindWeird {
+			continue
+		}
+		for _, w := range tok.words {
+			known := small["address"][w]
+			address = address || known
+			if small["turn"][w] || touches(w) && !known && !small["contact"][w] {
+				return false
+			}
+			if !known && !small["words"][w] && !startsUpper(tok.core) {
+				return false
+			}
+		}
+	}
+	return address && !s.quest
 }
 
 // onlyNames: ""Anna", "Mario Rossi", "Grazie, Rita".

@@ -30,6 +30,7 @@ type hit struct {
 	other, webmail, mail               bool // what the password is for
 	wary                               bool // "se …", "non …" before a value that has no label
 	paired                             bool // right behind the sender's own address: "rossi@… / abc123"
+	tagged                             bool // right behind the mailbox' name: "PEC: abc123"
 	private                            bool // another provider's, or not certified
 	personal                           bool // "password personale": the webmail's, or a private mailbox's
 	unknown                            bool // a word between label and value that is in no list
@@ -80,6 +81,9 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 	h.link = linkOf(l, tok, c, header)
 	if h.label == "" && s.pairs(l, i, tok) {
 		h.link, h.paired = max(h.link, linkNear), true
+	}
+	if h.label == "" && l.zone == zoneOwn && tok.kind == kindStrong && c.hard && c.gap <= 1 && len(c.words) <= 2 && lex().has(c.words, "mail", "mailweak") {
+		h.link, h.tagged = max(h.link, linkNear), true
 	}
 	n := 1
 	if c.direct() || header {

@@ -62,7 +62,7 @@ func (r *reading) add(s string) {
 	r.forms = append(r.forms, s)
 }
 
-var pairs = map[string]string{`"`: `"`, `'`: `'`, "«": "»", "<": ">", "(": ")", "[": "]", "{": "}", "**": "**", "__": "__", "*": "*", "_": "_", "`": "`", "~": "~"}
+var pairs = map[string]string{`"`: `"`, `'`: `'`, "«": "»", "‹": "›", "<": ">", "(": ")", "[": "]", "{": "}", "**": "**", "__": "__", "*": "*", "_": "_", "`": "`", "~": "~"}
 
 // read finds the forms of one written token.
 func read(s string, in setting) reading {
@@ -74,6 +74,10 @@ func read(s string, in setting) reading {
 	r.trimmed = v != s
 	_, closed := unwrap(v)
 	r.ended = v != s && !closed && !(in.aside && in.more && v+"," == s) && !(in.listed && v+";" == s)
+	if in.alone && !in.labelled && v == s && strings.HasSuffix(s, "?") && specials(v) == 1 {
+		r.ended, v = true, s[:len(s)-1] // "Xy12ab?", alone: is it this one, or is the mark its own?
+		r.add(s)
+	}
 	partly := s
 	if len(s)-len(v) > 1 {
 		partly = s[:len(s)-1]
@@ -87,7 +91,7 @@ func read(s string, in setting) reading {
 	inner, marked := unwrap(v)
 	if marked {
 		r.trimmed = true
-		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || strings.HasPrefix(v, "«")
+		r.quoted = strings.ContainsAny(v[:1], "\"'`*_") || v[0] >= 0x80 // guillemets
 		r.starred = strings.ContainsAny(v[:1], "*_")
 		// A password rich in marks may have a pair of its own at its ends.
 		most := map[byte]int{'(': 1, '"': 1, '\'': 1, '`': 3, '_': -1}
@@ -141,6 +145,7 @@ func read(s string, in setting) reading {
 		}
 	}
 	r.add(v)
+	r.add(compose(v))
 	r.add(partly)
 	r.add(s)
 	r.add(raw)
