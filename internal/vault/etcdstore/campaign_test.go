@@ -61,7 +61,7 @@ func (w *lostWatch) RecvMsg(m any) error {
 // other for a moment: it does not leave the row and begin anew.
 func TestCandidateStays(t *testing.T) {
 	const times = 3
-	c := etcdstore.Config{Endpoints: []string{servertest.SharedEtcd(t)}, Prefix: prefix(), Member: "first"}
+	c := etcdstore.Config{Endpoints: servertest.StartEtcd(t, servertest.EtcdConfig{Members: 1}).Endpoints, Prefix: prefix(), Member: "first"}
 	c.Lease(600) // none ends here, however slow the machine is
 	first := open(t, c)
 	term, err := first.Campaign(t.Context())
