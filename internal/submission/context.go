@@ -20,6 +20,8 @@ type context struct {
 	mailbox string
 	several bool // more than one mailbox was named
 	opened  bool
+	ended   bool // a sentence ended since the label
+	startAt int  // how many words were read then
 }
 
 // name notes a mailbox.
@@ -158,6 +160,21 @@ func (c *context) endSentence() {
 	if !lex().has(c.words, "other", "otherhere", "webmail") {
 		c.words = nil
 	}
+	c.ended, c.startAt = true, len(c.words)
+}
+
+// newSubject tells whether a sentence of its own begins with the last n words
+// read: "Vi mando la password domani. La targa …".
+func (c *context) newSubject(n int) bool {
+	if !c.ended {
+		return false
+	}
+	for _, w := range c.words[min(c.startAt, len(c.words)):max(0, len(c.words)-n)] {
+		if !lex().small["article"][w] {
+			return false
+		}
+	}
+	return true
 }
 
 // take takes a known phrase into the context.
@@ -174,7 +191,11 @@ func (c *context) take(p phrase) {
 		c.gap++ // "password della casella"
 	case p.is("field"), p.is("softfield") && !p.is("mail", "mailweak"):
 		if !(c.ours() && !c.inherit && !c.hard && !c.soft && len(p.words) == 1 && p.is("mail", "mailweak")) {
+			fresh := c.newSubject(len(p.words))
 			c.setLabel("field")
+			if fresh {
+				c.under = ""
+			}
 		}
 	case p.is("code"):
 		if !c.ours() || c.inherit {
@@ -194,7 +215,7 @@ func (c *context) setLabel(to section) {
 	} else if to != "field" {
 		c.under = ""
 	}
-	c.since = 0
+	c.since, c.ended = 0, false
 	c.label, c.inherit = to, false
 	c.hard, c.soft = false, false
 	c.gap, c.unknown = 0, 0

@@ -321,7 +321,9 @@ func (f *facts) addClaims(l *line) {
 		tok := &l.toks[i]
 		w = append(w, tok.words...)
 		dated = dated || reDate.MatchString(tok.core) || monthOf(fold(tok.core)) > 0
-		if !(tok.stop && len(tok.words) > 0 && tok.kind != kindOther) && i < len(l.toks)-1 {
+		ends := tok.stop && len(tok.words) > 0 && tok.kind != kindOther ||
+			tok.stop && tok.kind == kindOther && i+1 < len(l.toks) && startsUpper(l.toks[i+1].s) // "… il 13/02/2024. Puoi …"
+		if !ends && i < len(l.toks)-1 {
 			continue
 		}
 		strong, weak := lex().has(w, "extend"), lex().has(w, "extendweak")

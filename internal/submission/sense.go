@@ -132,6 +132,7 @@ func after(l *line, from int, h *hit) {
 			h.label, h.link = "password", linkNear
 		}
 	}
+	h.unsure = h.unsure || lex().has(w[:min(len(w), 3)], "example") // "abc123 (esempio)"
 	if lex().has(w, "other", "otherhere") && !lex().has(w, "neutral") {
 		h.other = true
 	}

@@ -120,6 +120,9 @@ func read(s string, in setting) reading {
 		r.doubtful = r.doubtful || doubt
 	}
 
+	if masked(v) {
+		r.doubtful = true
+	}
 	if end := strings.TrimRight(v, "*."); len(v)-len(end) > 1 && len(end) > 0 {
 		r.doubtful = true // the end is left out
 	}
@@ -153,6 +156,23 @@ func read(s string, in setting) reading {
 		r.doubtful = true
 	}
 	return r
+}
+
+// masked tells whether a part of s is left out: "Xy****9k". Nothing that is
+// generated has one character four times in a row, or three asterisks.
+func masked(s string) bool {
+	run, prev := 0, rune(0)
+	for _, c := range s {
+		if c != prev {
+			run = 0
+		}
+		run++
+		prev = c
+		if run >= 4 || run >= 3 && (c == '*' || c == '•' || c == '_') {
+			return true
+		}
+	}
+	return false
 }
 
 // afterLabel cuts "pw-abc123": a label glued to the value, or all of it the

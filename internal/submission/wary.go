@@ -102,6 +102,11 @@ func swapsCharacters(l *line, from int) bool {
 					return true
 				}
 			}
+			for _, x := range rest[:min(3, len(rest))] {
+				if lex().small["onecharacter"][x] {
+					return true // "… al posto dell'ultima lettera"
+				}
+			}
 		}
 	}
 	return false
