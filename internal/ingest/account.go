@@ -94,10 +94,15 @@ type login struct {
 // kind, unless a person asked. Both hold across restarts.
 func (s *Service) mayLogIn(ctx context.Context, account string, password secret.Secret, asked bool) error {
 	a, ok, err := s.account(ctx, account)
-	if err != nil || !ok || a.RefusedAt.IsZero() && a.TroubleAt.IsZero() {
+	if err != nil || !ok {
 		return err
 	}
-	if a.Username != s.usernameOf(account) || !s.daemon.marks.is(a, password) {
+	return s.mayTry(a, account, password, asked)
+}
+
+// mayTry is mayLogIn by the account's record, which may be an empty one.
+func (s *Service) mayTry(a vault.Account, account string, password secret.Secret, asked bool) error {
+	if a.RefusedAt.IsZero() && a.TroubleAt.IsZero() || a.Username != s.usernameOf(account) || !s.daemon.marks.is(a, password) {
 		return nil
 	}
 	what, key := "the studio's inbox", "inbox"
@@ -151,8 +156,7 @@ func (s *Service) noteLogin(ctx context.Context, l login, trial bool) error {
 	if err != nil {
 		return err
 	}
-	username := s.usernameOf(l.account)
-	same := ok && a.Username == username && s.daemon.marks.is(a, l.secret)
+	same := ok && a.Username == s.usernameOf(l.account) && s.daemon.marks.is(a, l.secret)
 	if same && l.answer == answerYes && a.RefusedAt.IsZero() && a.TroubleAt.IsZero() && now.Sub(a.GoodAt) < 12*time.Hour && !now.Before(a.GoodAt) {
 		return nil // known
 	}
@@ -162,44 +166,60 @@ func (s *Service) noteLogin(ctx context.Context, l login, trial bool) error {
 			return err
 		}
 	}
-	var expires time.Time // an access token's end is no date for people
-	if s.oauthOf(l.account) == "" {
-		expires = s.today(now).AddDate(0, 0, s.studioValidity())
-	}
 	var alert bool
 	err = s.vault.Update(ctx, func(tx *vault.Tx) error {
 		a, _, err := tx.Account(l.account)
 		if err != nil {
 			return err
 		}
-		alert = false
 		if !same {
-			a = vault.Account{Salt: salt, Mark: mark, Since: now, Expires: expires,
-				Sealed: a.Sealed, Label: a.Label, SetAt: a.SetAt}
+			a = anew(a, salt, mark)
 		}
-		a.Name, a.Username = l.account, username
-		switch l.answer {
-		case answerYes:
-			a.GoodAt, a.RefusedAt, a.TroubleAt, a.Detail = now, time.Time{}, time.Time{}, ""
-			if !a.Expires.IsZero() && s.today(now).After(a.Expires.AddDate(0, 0, 2)) {
-				// It works three days after its date: that was not its date.
-				a.Expires = expires
-			}
-		case answerRefused:
-			alert = a.RefusedAt.IsZero()
-			a.RefusedAt, a.Detail = now, safetext.LineN(errText(l.err), 200)
-		case answerNo:
-			a.TroubleAt, a.Detail = now, safetext.LineN(errText(l.err), 200)
-		}
-		if err := tx.PutAccount(a); err != nil || !alert {
+		alert = l.answer == answerRefused && a.RefusedAt.IsZero()
+		if err := tx.PutAccount(s.noted(a, l, now)); err != nil || !alert {
 			return err
 		}
-		return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: l.account + ".refused", Detail: "the studio's own password is closed until it changes"})
+		return auditRefused(tx, l.account)
 	})
 	if err == nil && alert {
 		s.accountRefused(ctx, l, now)
 	}
 	return err
+}
+
+func auditRefused(tx *vault.Tx, account string) error {
+	return tx.Audit(vault.AuditEntry{Actor: ActorService, Event: account + ".refused", Detail: "the studio's own password is closed until it changes"})
+}
+
+// anew is the record of an account that has another secret now, of which
+// nothing is known yet but its mark.
+func anew(a vault.Account, salt, mark []byte) vault.Account {
+	return vault.Account{Salt: salt, Mark: mark, Sealed: a.Sealed, Label: a.Label, SetAt: a.SetAt}
+}
+
+// noted is the record of an account after a login with its secret.
+func (s *Service) noted(a vault.Account, l login, now time.Time) vault.Account {
+	var expires time.Time // an access token's end is no date for people
+	if s.oauthOf(l.account) == "" {
+		expires = s.today(now).AddDate(0, 0, s.studioValidity())
+	}
+	if a.Since.IsZero() {
+		a.Since, a.Expires = now, expires
+	}
+	a.Name, a.Username = l.account, s.usernameOf(l.account)
+	switch l.answer {
+	case answerYes:
+		a.GoodAt, a.RefusedAt, a.TroubleAt, a.Detail = now, time.Time{}, time.Time{}, ""
+		if !a.Expires.IsZero() && s.today(now).After(a.Expires.AddDate(0, 0, 2)) {
+			// It works three days after its date: that was not its date.
+			a.Expires = expires
+		}
+	case answerRefused:
+		a.RefusedAt, a.Detail = now, safetext.LineN(errText(l.err), 200)
+	case answerNo:
+		a.TroubleAt, a.Detail = now, safetext.LineN(errText(l.err), 200)
+	}
+	return a
 }
 
 func errText(err error) string {

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"time"
@@ -27,6 +27,7 @@ type Event struct {
 	Hint    string    `json:"hint,omitempty"`
 
 	account string // the [[oauth]] account that has to sign in again, "" = none
+	good    bool   // it is over
 }
 
 // alertTimeout bounds one alert, so that nobody waits for it long.
@@ -35,28 +36,15 @@ const alertTimeout = 30 * time.Second
 // Alert tells people by the second way out, once a day for each kind of
 // event. It reports its own failures to the log alone.
 func (s *Service) Alert(ctx context.Context, e Event) {
-	s.log.Error(e.Msg, "event", "alert", "about", e.Event, "hint", e.Hint)
+	level := slog.LevelError
+	if e.good {
+		level = slog.LevelInfo
+	}
+	s.log.Log(ctx, level, e.Msg, "event", "alert", "about", e.Event, "hint", e.Hint)
 	if s.cfg.Alert.SMTP == "" && len(s.cfg.Alert.Command) == 0 {
 		return
 	}
-	cause := "alert/" + e.Event + "/" + s.today(e.At).Format(time.DateOnly)
-	first := false
-	err := s.vault.Update(ctx, func(tx *vault.Tx) error {
-		first = false
-		done, err := tx.Caused(cause)
-		if err != nil || done {
-			return err
-		}
-		first = true
-		return tx.MarkCause(cause, e.At.Format(time.RFC3339))
-	})
-	if err != nil {
-		if errors.Is(err, vault.ErrNotLeading) {
-			return // who leads now sends it
-		}
-		s.log.Error("an alert can't be recorded; it is sent all the same", "event", "alert.error", "err", err)
-		first = true
-	}
+	first, lost := s.firstToday(ctx, e)
 	if !first {
 		return
 	}
@@ -68,7 +56,7 @@ func (s *Service) Alert(ctx context.Context, e Event) {
 		}
 	}
 	if s.cfg.Alert.SMTP != "" {
-		if err := s.alertByMail(ctx, e); err != nil {
+		if err := s.alertByMail(ctx, e, lost); err != nil {
 			s.log.Error("the alert can't be sent", "event", "alert.error", "err", err, "hint", "look at the [[smtp_account]] that alert.smtp names")
 		}
 	}
@@ -90,7 +78,9 @@ func runCommand(ctx context.Context, command []string, v any) error {
 	return nil
 }
 
-func (s *Service) alertByMail(ctx context.Context, e Event) error {
+// alertByMail sends an alert to the studio. Of a lost vault nothing is asked:
+// to wait for it would take the time that sending needs.
+func (s *Service) alertByMail(ctx context.Context, e Event, lost bool) error {
 	var account config.SMTP
 	for _, a := range s.cfg.SMTPAccounts {
 		if a.Name == s.cfg.Alert.SMTP {
@@ -115,7 +105,12 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 		return err
 	}
 	defer password.Wipe()
-	if err := s.mayLogIn(ctx, AccountAlert, password, false); err != nil {
+	if lost {
+		err = s.mayTry(s.daemon.alerts.lastSeen(), AccountAlert, password, false)
+	} else {
+		err = s.mayLogIn(ctx, AccountAlert, password, false)
+	}
+	if err != nil {
 		return err
 	}
 	roots, err := rootsWith(account.TLSCAFile)
@@ -135,7 +130,12 @@ func (s *Service) alertByMail(ctx context.Context, e Event) error {
 			return err
 		}
 		_, err = s.sendMail(ctx, smtp, notify.Mail{To: to, MessageID: id, Subject: r.Subject, Text: r.Text, HTML: r.HTML, Date: e.At}, func() error { return nil })
-		if noteErr := s.noteLogin(ctx, login{AccountAlert, password, smtpAnswer(err), err}, false); err == nil {
+		l := login{AccountAlert, password, smtpAnswer(err), err}
+		note := s.noteAlertLogin
+		if !lost {
+			note = func(l login) error { return s.noteLogin(ctx, l, false) }
+		}
+		if noteErr := note(l); err == nil {
 			err = noteErr
 		}
 		if err != nil {

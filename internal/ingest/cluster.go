@@ -129,11 +129,16 @@ func (s *Service) lead(ctx, work context.Context, term *etcdstore.Term, h Hooks)
 func (s *Service) watchCluster(ctx context.Context) {
 	t := time.NewTicker(lookAround)
 	defer t.Stop()
+	away := outage{member: s.cluster.store.Member()}
 	for {
 		if s.cluster.store.PutBack(ctx) {
 			s.afterPutBack(ctx)
 		}
-		if names, err := s.cluster.store.Members(ctx); err == nil {
+		names, err := s.cluster.store.Members(ctx)
+		if ctx.Err() == nil {
+			s.clusterAnswers(ctx, &away, time.Now(), err)
+		}
+		if err == nil {
 			s.daemon.update(func(st *DaemonState) {
 				st.Members, st.Leader = names, ""
 				if len(names) > 0 {

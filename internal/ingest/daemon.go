@@ -251,9 +251,6 @@ func signOfLife(d *daemon, o *PassOptions) {
 	}
 }
 
-// outageAlert is after how long without a good pass people are told.
-const outageAlert = 2 * time.Hour
-
 // failed puts an error of the inbox into the state, and tells people when it
 // lasts.
 func (s *Service) failed(ctx context.Context, err error) {

@@ -125,6 +125,7 @@ func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") 
 type daemon struct {
 	marks   *marks
 	repeats *repeats
+	alerts  *alertMemory
 
 	wake  chan struct{} // ends a wait of the inbox loop; one token
 	queue chan struct{} // something may be to be sent; one token
@@ -141,7 +142,7 @@ type daemon struct {
 }
 
 func newDaemon() *daemon {
-	return &daemon{marks: newMarks(), repeats: &repeats{}, wake: make(chan struct{}, 1), queue: make(chan struct{}, 1),
+	return &daemon{marks: newMarks(), repeats: &repeats{}, alerts: &alertMemory{}, wake: make(chan struct{}, 1), queue: make(chan struct{}, 1),
 		state: DaemonState{Phase: PhaseStarting}}
 }
 
@@ -258,6 +259,9 @@ func (s *Service) refresh(ctx context.Context) {
 	seen, err := s.checkClock(ctx, now)
 	if err != nil {
 		return // says nothing about the clock
+	}
+	if err := s.rememberAlerts(ctx); err != nil {
+		return
 	}
 	if seen.Level == LevelOK {
 		seen.Msg = ""

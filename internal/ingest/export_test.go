@@ -66,6 +66,17 @@ func FileHint(err error) string {
 	return fileError(&config.Config{Path: "/etc/x/config.toml"}, "inbox.password_file", "/etc/x/private/inbox-password", err).Hint
 }
 
+// Outage is outage.
+type Outage = outage
+
+// ClusterAnswers is clusterAnswers.
+func (s *Service) ClusterAnswers(ctx context.Context, o *Outage, now time.Time, err error) {
+	s.clusterAnswers(ctx, o, now, err)
+}
+
+// RememberAlerts is rememberAlerts.
+func (s *Service) RememberAlerts(ctx context.Context) error { return s.rememberAlerts(ctx) }
+
 // ReadingRuns is what Get does with the vault: find and open are those of the
 // test, which drives the runs.
 type ReadingRuns struct{ r reading }

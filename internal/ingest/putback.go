@@ -17,8 +17,8 @@ const putBackTogether = 2 * time.Minute
 // state while this service ran: they are those of a restore, since the vault
 // has forgotten as much. Until then no transaction is made here. Where there is
 // no vault any more nothing can be concluded, and a person must restore one.
-func (s *Service) afterPutBack(ctx context.Context) {
-	ctx = etcdstore.Accepting(ctx)
+func (s *Service) afterPutBack(plain context.Context) {
+	ctx := etcdstore.Accepting(plain)
 	now := time.Now()
 	done := false
 	err := s.vault.View(ctx, func(tx *vault.Tx) error {
@@ -42,6 +42,10 @@ func (s *Service) afterPutBack(ctx context.Context) {
 		if s.daemon.repeats.first("put back "+err.Error(), now) && !errors.Is(err, context.Canceled) {
 			s.log.Error("the vault can't be used: etcd was put back to an earlier state", "event", "cluster.put_back", "err", err,
 				"hint", "if the vault is gone, stop all services and `ingest restore` a backup")
+			if errors.Is(err, vault.ErrMissing) { // plain: nothing is written to where a vault may be put back
+				s.Alert(plain, Event{Event: "cluster.put_back", At: now, Msg: "etcd holds no vault any more: the services on it do nothing",
+					Hint: "if nobody is bringing it back just now, stop all services and `ingest restore` a backup: docs/cluster.md"})
+			}
 		}
 		return // it is tried again soon
 	}
