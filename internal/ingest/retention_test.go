@@ -74,3 +74,83 @@ func TestDestroyHourly(t *testing.T) {
 		care(next, true, "with another setting")
 	})
 }
+
+// A version that was replaced before it was proven, and left open by an earlier
+// program, is ended and its secret destroyed in its time; no other one is
+// touched.
+func TestLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, "")
+		defer b.close()
+		cfg, err := config.Load(filepath.Join(b.dir, "config.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Vault.DestroyAfter = 3 * time.Hour
+		service, err := b.service.Renew(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const m = "rossi@pec.example"
+		cred := vault.Credential{Mailbox: m, Login: m, Last: 6, Current: 5, Proven: 2}
+		ended := time.Now().UTC()
+		stored := []vault.Version{
+			{N: 1, State: ingest.VersionUnverified}, // left behind
+			{N: 2, State: ingest.VersionUnverified}, // proven once, entered again after a refusal
+			{N: 3, State: ingest.VersionUnverified, EndedAt: ended, Ended: "replaced by version 4"},
+			{N: 4, State: ingest.VersionRefused},
+			{N: 5, State: ingest.VersionUnverified}, // the current one
+			{N: 6, State: ingest.VersionUnverified},
+		}
+		b.update(func(tx *vault.Tx) error {
+			for _, v := range stored {
+				v.Mailbox, v.Login, v.Sealed = m, m, []byte("sealed")
+				if err := tx.PutVersion(v); err != nil {
+					return err
+				}
+			}
+			return tx.PutCredential(cred)
+		})
+		care := func() (now []vault.Version, entries int) {
+			t.Helper()
+			if err := service.Care(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			err := b.service.Vault().View(t.Context(), func(tx *vault.Tx) (err error) {
+				if now, err = tx.Versions(m, m); err != nil {
+					return err
+				}
+				entries = 0
+				return tx.AuditLog(func(e vault.AuditEntry) error {
+					if e.Event == "credential.ended" {
+						entries++
+						if e.Mailbox != m || e.Version != 1 {
+							t.Errorf("audit: got version %d of %s, want 1 of %s", e.Version, e.Mailbox, m)
+						}
+					}
+					return nil
+				})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return now, entries
+		}
+		began := time.Now()
+		for _, after := range []time.Duration{0, 2 * time.Hour, 4 * time.Hour} {
+			time.Sleep(time.Until(began.Add(after)))
+			now, entries := care()
+			if entries != 1 {
+				t.Errorf("after %v: got %d entries in the audit log, want 1", after, entries)
+			}
+			if v := now[0]; v.State != ingest.VersionSuperseded || v.Ended != "replaced by version 5" || (len(v.Sealed) == 0) != (after > cfg.Vault.DestroyAfter) {
+				t.Errorf("after %v: got version 1 %s, %q, %d bytes sealed", after, v.State, v.Ended, len(v.Sealed))
+			}
+			for i, v := range now[1:] {
+				if was := stored[i+1]; v.State != was.State || !v.EndedAt.Equal(was.EndedAt) {
+					t.Errorf("after %v: got version %d %s, ended at %v, want it as it was", after, v.N, v.State, v.EndedAt)
+				}
+			}
+		}
+	})
+}
