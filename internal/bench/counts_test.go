@@ -2,13 +2,16 @@ package bench
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/pec"
 	"pec-ingest/internal/servertest"
 	"pec-ingest/internal/submission"
@@ -46,6 +49,26 @@ func TestCountFirstPass(t *testing.T) {
 	in, out = b.proxy.take()
 	atMost(t, "fsyncs of a run without news", syncs, 0)
 	atMost(t, "bytes of a run without news", int(in+out), 4_950)
+
+	atMost(t, "bytes of a poll that a service was asked for", b.pollBytes(cfg), 420)
+}
+
+// pollBytes is what a poll without news takes by a service that was asked for
+// it: the fewest of several, since the service may say a word of its own.
+func (b *box) pollBytes(cfg string) int {
+	b.tb.Helper()
+	s := b.service(cfg, slog.DiscardHandler)
+	running(b.tb, s)
+	var counts []int
+	for range 10 {
+		b.proxy.take()
+		if _, err := s.Once(b.tb.Context(), ingest.RunOptions{}); err != nil {
+			b.tb.Fatal(err)
+		}
+		in, out := b.proxy.take()
+		counts = append(counts, int(in+out))
+	}
+	return slices.Min(counts)
 }
 
 // countSyncs runs the program under strace and counts the fsyncs.

@@ -218,56 +218,77 @@ func running(tb testing.TB, s *ingest.Service) {
 	}
 }
 
-// A poll without news costs the same however much the inbox holds.
+// A poll without news costs the same however much the inbox holds: by the
+// command alone, where no service runs, and by a service that was asked for it.
 func TestPoll(t *testing.T) {
 	long(t)
 	// The clients are the same few: what is compared is the inbox.
 	type side struct {
+		b     *box
+		cfg   string
 		s     *ingest.Service
-		proxy *proxy
-		bytes int64
+		bytes int64 // of the last poll
 	}
 	var sides []*side
 	for _, n := range []int{500, messages(50_000)} {
 		b := newBox(t, inboxPlan{seed: 3, messages: n, now: time.Now(), most: 20})
 		b.proxy = startProxy(t, b.imap.Addr())
-		one := &side{s: b.service(b.freshVault(false), slog.DiscardHandler), proxy: b.proxy}
+		one := &side{b: b, cfg: b.freshVault(false)}
+		b.command("--config", one.cfg, "--log-level", "error", "once")
+		sides = append(sides, one)
+	}
+	small, large := sides[0], sides[1]
+	counted := func(one *side, poll func()) time.Duration {
+		one.b.proxy.take()
+		start := time.Now()
+		poll()
+		took := time.Since(start)
+		in, out := one.b.proxy.take()
+		one.bytes = in + out
+		return took
+	}
+	alone := func(one *side) func() time.Duration {
+		return func() time.Duration {
+			return counted(one, func() { one.b.command("--config", one.cfg, "--log-level", "error", "once") })
+		}
+	}
+	compare := func(what string, rounds int, poll func(*side) func() time.Duration, detail string) {
+		m := alternate(rounds, poll(small), poll(large))
+		note(t, figure{what + ", time", ratio(m[1], m[0]), 1.2, fmt.Sprintf("%s : %s, medians of %d, alternating%s", ms(m[1]), ms(m[0]), rounds, detail)})
+		note(t, figure{what + ", bytes", float64(large.bytes) / float64(small.bytes), 1.2, fmt.Sprintf("%d : %d", large.bytes, small.bytes)})
+	}
+	alternate(3, alone(small), alone(large))
+	compare("a poll without news, a hundredfold inbox, by the command alone", 31, alone, "; from the process's start to its end")
+
+	for _, one := range sides {
+		one.s = one.b.service(one.cfg, slog.DiscardHandler)
 		running(t, one.s)
 		// From its first announced message on, a server is asked for news in
 		// the open folder, also by the polls of the clock.
-		m := newMaker(b.plan).message(0)
-		b.imap.Deliver(studio, "INBOX", m.raw, time.Now())
+		m := newMaker(one.b.plan).message(0)
+		one.b.imap.Deliver(studio, "INBOX", m.raw, time.Now())
 		for state, err := one.s.Daemon(t.Context()); state.Passes < 2; state, err = one.s.Daemon(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		sides = append(sides, one)
 	}
-	// Polls are minutes apart. One right behind another also waits for the server
-	// to begin with IDLE, for which Dovecot looks through a Maildir.
-	poll := func(one *side, rest time.Duration) func() time.Duration {
-		return func() time.Duration {
-			time.Sleep(rest)
-			one.proxy.take()
-			start := time.Now()
-			if sum, err := one.s.Once(t.Context(), ingest.RunOptions{}); err != nil || sum.Seen > 0 {
-				t.Fatalf("poll: %+v, %v", sum, err)
+	asked := func(rest time.Duration) func(*side) func() time.Duration {
+		return func(one *side) func() time.Duration {
+			return func() time.Duration {
+				time.Sleep(rest)
+				return counted(one, func() {
+					if sum, err := one.s.Once(t.Context(), ingest.RunOptions{}); err != nil || sum.Seen > 0 {
+						t.Fatalf("poll: %+v, %v", sum, err)
+					}
+				})
 			}
-			took := time.Since(start)
-			in, out := one.proxy.take()
-			one.bytes = in + out
-			return took
 		}
 	}
-	small, large := sides[0], sides[1]
-	alternate(3, poll(small, 0), poll(large, 0))
-	m := alternate(51, poll(small, 0), poll(large, 0))
-	note(t, figure{"polls without news, one right behind the other, a hundredfold inbox, time", ratio(m[1], m[0]), 1.2, fmt.Sprintf("%s : %s, medians of 51, alternating; with all that `once` does", ms(m[1]), ms(m[0]))})
-	m = alternate(51, poll(small, 200*time.Millisecond), poll(large, 200*time.Millisecond))
-	note(t, figure{"the same, from rest", ratio(m[1], m[0]), 1.2, fmt.Sprintf("%s : %s, medians of 51, alternating", ms(m[1]), ms(m[0]))})
-	note(t, figure{"the same, bytes", float64(large.bytes) / float64(small.bytes), 1.2, fmt.Sprintf("%d : %d", large.bytes, small.bytes)})
+	alternate(3, asked(0)(small), asked(0)(large))
+	compare("the same by the service, one right behind the other", 51, asked(0), "; with all that `once` does")
+	compare("the same by the service, from rest", 51, asked(500*time.Millisecond), "")
 }
 
 // outcomeClock notes when an outcome was committed.
@@ -299,7 +320,13 @@ func (c outcomeClock) WithGroup(string) slog.Handler      { return c }
 // do nothing else.
 func TestReaction(t *testing.T) {
 	long(t)
-	b := newBox(t, inboxPlan{seed: 4, messages: 500, now: time.Now()})
+	for _, n := range []int{messages(10_000), 500} {
+		reaction(t, n)
+	}
+}
+
+func reaction(t *testing.T, n int) {
+	b := newBox(t, inboxPlan{seed: 4, messages: n, now: time.Now(), most: 20})
 	const rounds = 15
 	for i := range b.plan.clients() {
 		b.imap.AddUser(servertest.User{Name: clientAddress(i), Password: password(i, 10+i)})
@@ -341,7 +368,7 @@ func TestReaction(t *testing.T) {
 		reactions = append(reactions, committed.Sub(b.proxy.firstAfterMark()))
 		bare = append(bare, loginAndFetch(t, b.imap))
 	}
-	note(t, figure{"EXISTS to the committed outcome, probe included : a bare login and fetch", ratio(median(reactions), median(bare)), 3,
+	note(t, figure{fmt.Sprintf("EXISTS to the committed outcome, probe included : a bare login and fetch, inbox of %d", n), ratio(median(reactions), median(bare)), 3,
 		fmt.Sprintf("%s : %s, medians of %d, alternating", ms(median(reactions)), ms(median(bare)), len(bare))})
 	slices.Sort(reactions)
 	t.Log(reactions, bare)

@@ -90,8 +90,8 @@ type counter struct {
 	n *atomic.Int64
 }
 
+// Write counts first: who has read the bytes finds them counted.
 func (c counter) Write(b []byte) (int, error) {
-	n, err := c.Writer.Write(b)
-	c.n.Add(int64(n))
-	return n, err
+	c.n.Add(int64(len(b)))
+	return c.Writer.Write(b)
 }

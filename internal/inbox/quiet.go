@@ -12,11 +12,16 @@ import (
 const reopenAfter = time.Hour
 
 // Refresh is Examine for one who has looked before, at everything below the
-// UID from in the folder as of uidValidity. Where it is open and nothing in it
-// has changed, it is not opened anew, for which some servers look at every
-// message: the server is asked (NOOP), must have said nothing of a change since
-// the folder was opened, and find no UID from from on. Then quiet is true, and
-// box what Examine said. In any other case the folder has been opened.
+// UID from in the folder as of uidValidity. Where it is open it is not opened
+// anew, for which some servers look at every message, if it is clear what is in
+// it: the server is asked (NOOP, UID SEARCH), and since the folder was opened
+//
+//   - it has told of no change, and finds no UID from from on: quiet is true;
+//   - or it has announced messages and told of no other change, and finds from
+//     from on as many as it has announced, none of which can have been there
+//     before.
+//
+// In any other case the folder has been opened.
 //
 // Servers are known that announce nothing before a folder is opened anew. So a
 // server that says nothing is believed for poll only, until it has announced a
@@ -27,9 +32,13 @@ func (s *Session) Refresh(ctx context.Context, uidValidity, from uint32, poll ti
 		box, err = s.Examine(ctx)
 		return box, false, err
 	}
-	silent, err := s.silent(ctx, from)
+	found, usual, err := s.ask(ctx, from)
 	if err != nil {
 		return Mailbox{}, false, fmt.Errorf("asking for news: %w", err)
+	}
+	silent := usual && len(found) == 0 && !s.stir.Load()
+	if usual && time.Since(s.opened) < reopenAfter && s.grown(found) {
+		return s.mailbox, false, nil
 	}
 	believed := poll
 	if s.vocal {
@@ -52,20 +61,40 @@ func (s *Session) Refresh(ctx context.Context, uidValidity, from uint32, poll ti
 	return box, false, nil
 }
 
-// silent asks the server in the open folder and tells whether it has nothing
-// to say, now and since the folder was opened.
-func (s *Session) silent(ctx context.Context, from uint32) (bool, error) {
-	found := 0
-	err := s.do(ctx, s.searchBudget(), func() error {
+// ask asks the server in the open folder for the UIDs from from on. usual tells
+// whether it answered, and has said nothing since the folder was opened that is
+// not usual in an open one.
+func (s *Session) ask(ctx context.Context, from uint32) (found []uint32, usual bool, err error) {
+	err = s.do(ctx, s.searchBudget(), func() (err error) {
 		if err := s.imap.Noop().Wait(); err != nil {
 			return err
 		}
-		uids, err := s.search(from, time.Time{})
-		found = len(uids)
+		found, err = s.search(from, time.Time{})
 		return err
 	})
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoFolder) {
-		return false, nil // it won't say: opening the folder tells
+		return nil, false, nil // it won't say: opening the folder tells
 	}
-	return err == nil && found == 0 && !s.stir.Load() && !s.guard.takeOdd(), err
+	return found, err == nil && !s.guard.takeOdd(), err
+}
+
+// grown tells whether found are the messages that the server has announced in
+// the open folder, no more and no fewer, and nothing else has changed in it.
+// Then they are a part of it.
+func (s *Session) grown(found []uint32) bool {
+	now, was := s.exists.Load(), s.mailbox
+	if len(found) == 0 || s.shrunk.Load() || int64(now)-int64(was.Messages) != int64(len(found)) {
+		return false
+	}
+	last := found[len(found)-1]
+	if was.UIDNext == 0 || found[0] < was.UIDNext || last == 1<<32-1 {
+		return false
+	}
+	// What is announced meanwhile stays in news and exists, and is found by the
+	// next search.
+	s.stir.Store(false)
+	s.told.Store(false)
+	s.vocal = true
+	s.mailbox.UIDNext, s.mailbox.Messages = last+1, now
+	return true
 }

@@ -68,8 +68,11 @@ func poll(t *testing.T, s *inbox.Session, f *fake, validity, from uint32) (quiet
 
 const inOpenFolder, anew = "NOOP SEARCH", "NOOP SEARCH EXAMINE"
 
+// What is new is found in the folder as it is open.
+const newsInIt = inOpenFolder + ", news"
+
 // The folder is opened anew unless the server, asked in the open one, has
-// clearly nothing to say.
+// clearly nothing to say, or nothing but messages that are there.
 func TestRefresh(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -82,7 +85,44 @@ func TestRefresh(t *testing.T) {
 		{"nothing new", func(*folder) {}, 9, 4, inOpenFolder, nil},
 		{"somebody marks a message as read", func(f *folder) { f.says["NOOP"] = "* 2 FETCH (FLAGS (\\Seen))\r\nTAG OK done\r\n" }, 9, 4, inOpenFolder, nil},
 		{"the server is chatty", func(f *folder) { f.says["NOOP"] = "* OK Still here\r\nTAG OK done\r\n" }, 9, 4, inOpenFolder, nil},
-		{"a message", func(f *folder) { f.next++ }, 9, 4, anew, nil},
+		{"a message", func(f *folder) { f.next++ }, 9, 4, newsInIt, nil},
+		{"three messages", func(f *folder) { f.next += 3 }, 9, 4, newsInIt, nil},
+		{"announced one by one", func(f *folder) {
+			f.next, f.shown = f.next+2, f.next+2
+			f.says["NOOP"] = "* 4 EXISTS\r\n* 5 EXISTS\r\nTAG OK done\r\n"
+		}, 9, 4, newsInIt, nil},
+		{"a message, and one marked as read", func(f *folder) {
+			f.next, f.shown = f.next+1, f.next+1
+			f.says["NOOP"] = "* 4 EXISTS\r\n* 2 FETCH (FLAGS (\\Seen))\r\nTAG OK done\r\n"
+		}, 9, 4, newsInIt, nil},
+		{"a message, and one is gone", func(f *folder) {
+			f.next, f.shown = f.next+1, f.next+1
+			f.says["NOOP"] = "* 1 EXPUNGE\r\n* 4 EXISTS\r\nTAG OK done\r\n"
+		}, 9, 4, anew, nil},
+		{"one of two that were announced", func(f *folder) {
+			f.next, f.shown = f.next+1, f.next+1
+			f.says["NOOP"] = "* 5 EXISTS\r\nTAG OK done\r\n"
+		}, 9, 4, anew, nil},
+		{"two of which one was announced", func(f *folder) {
+			f.next, f.shown = f.next+2, f.next+2
+			f.says["NOOP"] = "* 4 EXISTS\r\nTAG OK done\r\n"
+		}, 9, 4, anew, nil},
+		{"a message, and one left over", func(f *folder) { f.next++ }, 9, 3, anew, nil},
+		{"one announced, another found", func(f *folder) {
+			f.says["NOOP"] = "* 4 EXISTS\r\nTAG OK done\r\n"
+		}, 9, 3, anew, nil},
+		{"a message and something unknown", func(f *folder) {
+			f.next, f.shown = f.next+1, f.next+1
+			f.says["NOOP"] = "* 4 EXISTS\r\n* VANISHED 2\r\nTAG OK done\r\n"
+		}, 9, 4, anew, nil},
+		{"a message in a renumbered folder", func(f *folder) {
+			f.validity, f.next, f.shown = 10, f.next+1, f.next+1
+			f.says["NOOP"] = "* OK [UIDVALIDITY 10] new\r\n* 4 EXISTS\r\nTAG OK done\r\n"
+		}, 9, 4, anew, nil},
+		{"the last UID there is", func(f *folder) {
+			f.says["NOOP"] = "* 4 EXISTS\r\nTAG OK done\r\n"
+			f.says["UID SEARCH"] = "* ESEARCH (CORRELATOR \"TAG\") UID ALL 4294967295\r\nTAG OK done\r\n"
+		}, 9, 4, anew, nil},
 		{"a message is gone", func(f *folder) { f.says["NOOP"] = "* 2 EXPUNGE\r\nTAG OK done\r\n" }, 9, 4, anew, nil},
 		{"found, but not announced", func(f *folder) { f.next++; f.shown++ }, 9, 4, anew, nil},
 		{"left over by an earlier pass", func(*folder) {}, 9, 3, anew, nil},
@@ -120,13 +160,14 @@ func TestRefresh(t *testing.T) {
 				if !errors.Is(err, c.err) {
 					t.Fatalf("got %v, want %v", err, c.err)
 				}
-				if want := c.want == inOpenFolder && c.err == nil; quiet != want || sent != c.want {
-					t.Errorf("got %t after %s, want %t after %s", quiet, sent, want, c.want)
+				commands, _ := strings.CutSuffix(c.want, ", news")
+				if want := c.want == inOpenFolder && c.err == nil; quiet != want || sent != commands {
+					t.Errorf("got %t after %s, want %t after %s", quiet, sent, want, commands)
 				}
 				if c.err != nil {
 					return
 				}
-				// Once opened anew it is quiet again.
+				// Once its news are known it is quiet again.
 				if quiet, sent, err := poll(t, s, f, box.validity, box.next); !quiet || sent != inOpenFolder || err != nil {
 					t.Errorf("afterwards: got %t after %s, %v, want true after %s", quiet, sent, err, inOpenFolder)
 				}
@@ -209,8 +250,18 @@ func TestRefreshBelieves(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		expect("an hour later", anew)
 		expect("still believed", inOpenFolder)
+		known := box.next
 		box.next++
-		expect("a message", anew)
+		if quiet, sent, err := poll(t, s, f, 9, known); quiet || sent != inOpenFolder || err != nil {
+			t.Errorf("a message: got %t after %s, %v, want %s", quiet, sent, err, newsInIt)
+		}
+		expect("nothing more", inOpenFolder)
+		time.Sleep(time.Hour)
+		known = box.next
+		box.next++
+		if quiet, sent, err := poll(t, s, f, 9, known); quiet || sent != anew || err != nil {
+			t.Errorf("a message an hour after the folder was opened: got %t after %s, %v, want %s", quiet, sent, err, anew)
+		}
 	})
 }
 

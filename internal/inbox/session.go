@@ -32,11 +32,13 @@ type Session struct {
 	closed atomic.Bool
 	news   chan struct{} // the server has announced a message; never blocks
 
-	stir   atomic.Bool // the server has told of a change since the folder was opened
-	told   atomic.Bool // the same of a message
-	opened time.Time   // when the folder was opened, for reading
-	vocal  bool        // the server has shown that it announces messages in an open folder
-	mute   bool        // it has shown that it doesn't
+	stir   atomic.Bool   // the server has told of a change since the folder was opened
+	told   atomic.Bool   // the same of a message
+	shrunk atomic.Bool   // the same of a message that is gone
+	exists atomic.Uint32 // how many messages there are, as it last said
+	opened time.Time     // when the folder was opened, for reading
+	vocal  bool          // the server has shown that it announces messages in an open folder
+	mute   bool          // it has shown that it doesn't
 
 	searched  uint32 // UIDs below were there for the last Search; 0: none yet
 	examined  bool   // the folder is open, read-only
@@ -101,7 +103,7 @@ func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Ses
 	s := &Session{c: c, trace: newTrace(c.Password), tcp: tcp, guard: newGuard(conn, tcp, c.Timeout), news: make(chan struct{}, 1), meta: map[uint32]meta{}, odd: map[uint32]int64{}}
 	s.guard.begin(loginBudget)
 	s.imap = imapclient.New(s.guard, &imapclient.Options{
-		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: s.onMailbox, Expunge: func(uint32) { s.stir.Store(true) }},
+		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: s.onMailbox, Expunge: s.onExpunge},
 	})
 	err := s.do(ctx, loginBudget, s.login)
 	s.c.Password = secret.Secret{} // the caller's again, who may wipe it
@@ -116,10 +118,17 @@ func login(ctx context.Context, c Config, tcp *countedConn, conn net.Conn) (*Ses
 // wait for ever: it only signals.
 func (s *Session) onMailbox(d *imapclient.UnilateralDataMailbox) {
 	if d.NumMessages != nil {
+		s.exists.Store(*d.NumMessages)
 		s.told.Store(true)
 		s.stir.Store(true)
 		s.announce()
 	}
+}
+
+// onExpunge runs where onMailbox does.
+func (s *Session) onExpunge(uint32) {
+	s.shrunk.Store(true)
+	s.stir.Store(true)
 }
 
 // announce wakes Watch, now or when it is called.
@@ -318,7 +327,9 @@ func (s *Session) open(readOnly bool) error {
 	}
 	s.mailbox = Mailbox{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), Messages: data.NumMessages}
 	s.examined, s.opened = readOnly, time.Now()
+	s.exists.Store(data.NumMessages)
 	s.stir.Store(false)
+	s.shrunk.Store(false)
 	s.guard.takeOdd()
 	return nil
 }

@@ -34,6 +34,39 @@ func (s *Session) Watch(ctx context.Context, poll time.Duration, wake <-chan str
 	}
 }
 
+// Linger waits for d at most, without a word, for what makes a pass worth while
+// right now: news is true when wake has a value or the server has announced a
+// message since the last Search began. Watch is to follow where it is false.
+//
+// Passes that are asked for come one right behind the other, and some servers
+// need a while to begin with IDLE: Dovecot has all files of the folder watched.
+// At the end of d the server is asked (NOOP), so that nothing that arrived
+// meanwhile depends on what it says when IDLE begins.
+func (s *Session) Linger(ctx context.Context, d time.Duration, wake <-chan struct{}) (news bool, err error) {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	select {
+	case <-s.news:
+		return true, nil
+	case <-wake:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-s.imap.Closed():
+		return false, fmt.Errorf("watching the folder: %w", s.explain(ctx, ErrNetwork))
+	case <-end.C:
+	}
+	if err := s.do(ctx, answerBudget, func() error { return s.imap.Noop().Wait() }); err != nil {
+		return false, fmt.Errorf("watching the folder: %w", err)
+	}
+	select {
+	case <-s.news:
+		return true, nil
+	default:
+		return false, nil
+	}
+}
+
 // watchOnce waits for keepAlive at most, then says a word to the server and
 // returns true.
 func (s *Session) watchOnce(ctx context.Context, poll <-chan time.Time, wake <-chan struct{}) (again bool, err error) {

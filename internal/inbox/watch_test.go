@@ -124,6 +124,80 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// For a moment before IDLE the next one who asks, or a message, finds the
+// connection free; then nothing has been missed.
+func TestLinger(t *testing.T) {
+	const moment = 200 * time.Millisecond
+	for _, c := range []struct {
+		name   string
+		during func(s *inbox.Session, wake chan struct{}, stop context.CancelFunc)
+		noop   string // the answer to it; "" = not asked
+		news   bool
+		took   time.Duration
+		err    error
+	}{
+		{"nothing", nil, "TAG OK done\r\n", false, moment, nil},
+		{"asked for", func(_ *inbox.Session, wake chan struct{}, _ context.CancelFunc) { wake <- struct{}{} }, "", true, moment / 2, nil},
+		{"a message that the server tells of when asked", nil, "* 4 EXISTS\r\nTAG OK done\r\n", true, moment, nil},
+		{"stopped", func(_ *inbox.Session, _ chan struct{}, stop context.CancelFunc) { stop() }, "", false, moment / 2, context.Canceled},
+		{"the session is over", func(s *inbox.Session, _ chan struct{}, _ context.CancelFunc) { s.Close() }, "", false, moment / 2, inbox.ErrClosed},
+		{"silent", nil, silent, false, moment + fakeTimeout, inbox.ErrNetwork},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{script: on(map[string]string{"NOOP": c.noop})}
+				s, err := talk(t, f, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := s.Search(t.Context(), 1, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				before := len(f.sent())
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				wake := make(chan struct{}, 1)
+				if c.during != nil {
+					time.AfterFunc(moment/2, func() { c.during(s, wake, stop) })
+				}
+				start := time.Now()
+				news, err := s.Linger(ctx, moment, wake)
+				if news != c.news || !errors.Is(err, c.err) || time.Since(start) != c.took {
+					t.Errorf("got %t, %v after %v, want %t, %v after %v", news, err, time.Since(start), c.news, c.err, c.took)
+				}
+				asked := 0
+				if c.noop != "" {
+					asked = 1
+				}
+				if sent := f.sent()[before:]; len(sent) != asked {
+					t.Errorf("got the commands %q, want %d", sent, asked)
+				}
+			})
+		})
+	}
+}
+
+// What Dovecot has in the moment before IDLE it tells at its end.
+func TestLingerDovecot(t *testing.T) {
+	d := studioServer(t, servertest.DovecotOptions{})
+	s := dial(t, config(d))
+	if _, err := s.Search(t.Context(), 1, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	d.Deliver(studio, "INBOX", mail("a", 300), time.Time{})
+	// A message of the same tick of the clock as the search is seen a moment
+	// later.
+	for deadline := time.Now().Add(patience); ; {
+		news, err := s.Linger(t.Context(), 5*time.Millisecond, nil)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("got %t, %v, want the message", news, err)
+		}
+		if news {
+			return
+		}
+	}
+}
+
 func TestWatchWithoutIdle(t *testing.T) {
 	d := studioServer(t, servertest.DovecotOptions{Capability: noIdle})
 	s := dial(t, config(d))

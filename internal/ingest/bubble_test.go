@@ -47,7 +47,8 @@ type bubble struct {
 	fail  func() error // nil: the server answers
 	dials []time.Time
 	conns []net.Conn
-	hang  bool // connections are made, and nobody answers
+	hang  bool      // connections are made, and nobody answers
+	heard io.Writer // gets what the server hears and says; nil: nobody listens
 }
 
 func newBubble(t testing.TB, extra string) *bubble {
@@ -149,13 +150,14 @@ func (b *bubble) serve(conn net.Conn) {
 	mem := imapmemserver.New()
 	b.mu.Lock()
 	mem.AddUser(b.user)
+	heard := b.heard
 	b.mu.Unlock()
 	server := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			return mem.NewSession(), nil, nil
 		},
 		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIdle: {}, imap.CapUIDPlus: {}, imap.CapMove: {}, imap.CapNamespace: {}},
-		Logger: nopLogger{},
+		Logger: nopLogger{}, DebugWriter: heard,
 	})
 	l := &oneConn{conn: tls.Server(conn, b.tls), closed: make(chan struct{})}
 	_ = server.Serve(l)

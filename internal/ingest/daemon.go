@@ -168,9 +168,10 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 		if err := s.daemonPass(work, sess, request); err != nil {
 			return good, request, err
 		}
+		asked := request != nil
 		good, request = true, nil
 		begun := time.Now().Round(0) // the wall clock
-		if err := s.caught("watching the inbox", func() error { return sess.Watch(ctx, s.cfg.Inbox.Poll, d.wake) }); err != nil {
+		if err := s.caught("watching the inbox", func() error { return s.awaitWork(ctx, sess, asked) }); err != nil {
 			if ctx.Err() == nil {
 				err = s.inboxError(err)
 			}
@@ -180,6 +181,22 @@ func (s *Service) watch(ctx, work context.Context, sess *inbox.Session, request 
 			return good, nil, errClockSet
 		}
 	}
+}
+
+// lingers is how long after a pass that was asked for the next request finds
+// the connection free. Dovecot tells of a message half a second after it came:
+// for that long it makes no difference when IDLE begins.
+const lingers = 300 * time.Millisecond
+
+// awaitWork returns nil when the next pass is to be made. asked: the last one
+// was asked for, and another request may be right behind it.
+func (s *Service) awaitWork(ctx context.Context, sess *inbox.Session, asked bool) error {
+	if asked {
+		if news, err := sess.Linger(ctx, lingers, s.daemon.wake); news || err != nil {
+			return err
+		}
+	}
+	return sess.Watch(ctx, s.cfg.Inbox.Poll, s.daemon.wake)
 }
 
 // manySeen is from how many messages on a pass is a long one.
