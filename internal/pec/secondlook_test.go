@@ -129,6 +129,7 @@ func TestSecondLook(t *testing.T) {
 		{"tipo in capitals", mismatch, data(`tipo="posta-certificata"`, `tipo="Posta-Certificata"`)},
 		{"tipo twice", malformed, data(`tipo="posta-certificata"`, `tipo="posta-certificata" tipo="posta-certificata"`)},
 		{"second document", malformed, data("</postacert>", "</postacert><postacert/>")},
+		{"the end of CDATA in a text", malformed, data("<oggetto>", "<oggetto>]]>")},
 		{"a document type", malformed, data("<postacert", "<!DOCTYPE postacert><postacert")},
 		{"recipient with a name", mismatch, data(">studio@pec.it</dest", ">\"Studio\" &lt;studio@pec.it&gt;</dest")},
 		{"recipient with a homoglyph", mismatch, data(">studio@pec.it</dest", ">studi\u043e@pec.it</dest")},

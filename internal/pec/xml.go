@@ -333,7 +333,11 @@ func (p *xmlParser) content(e *element, depth int) error {
 					continue
 				}
 			}
-			t, err := p.unescape(p.s[p.i : p.i+end])
+			piece := p.s[p.i : p.i+end]
+			if bytes.Contains(piece, []byte("]]>")) { // XML 1.0 §2.4
+				return p.fail("end of CDATA in a text")
+			}
+			t, err := p.unescape(piece)
 			if err != nil {
 				return err
 			}

@@ -286,7 +286,7 @@ func (f *facts) addLine(w []string) {
 	f.addMarks(w)
 	f.mail = f.mail || said["mail"]
 	f.mailweak = f.mailweak || said["mailweak"]
-	f.other = f.other || said["other"] || own && said["otherhere"]
+	f.other = f.other || said["other"] || own && said["otherhere"] && !said["app"]
 	if explainsAny(said) {
 		f.explained = append(f.explained, explanations(w)...)
 	}

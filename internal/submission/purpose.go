@@ -52,6 +52,27 @@ func (s *scanner) swap(l *line, from int) {
 	}
 }
 
+// either marks two values of line l that the writer can't tell apart:
+// "abc123 o abc128".
+func (s *scanner) either(l *line, from int) {
+	for i := from; i+1 < len(s.hits); i++ {
+		a, b := &s.hits[i], &s.hits[i+1]
+		if a.end == 0 || b.end == 0 || b.start <= a.end {
+			continue
+		}
+		if w := wordsBetween(l, a.end, b.start); len(w) == 0 || len(w) > 2 || !lex().small["or"][w[0]] {
+			continue
+		}
+		for _, h := range []*hit{a, b} {
+			h.unsure, h.old, h.negated = true, false, false
+		}
+		b.link = max(b.link, a.link)
+		if b.label == "" {
+			b.label = a.label
+		}
+	}
+}
+
 func wordsBetween(l *line, from, to int) []string {
 	var w []string
 	for _, t := range l.toks[from:to] {

@@ -84,6 +84,7 @@ func (s *scanner) readLine(t *text, index int, afterBlank bool) {
 		i += n
 	}
 	s.swap(l, hitsBefore)
+	s.either(l, hitsBefore)
 	s.endLine(l, c, len(s.hits) > hitsBefore)
 }
 

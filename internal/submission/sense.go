@@ -50,6 +50,9 @@ func (s *scanner) fill(h *hit, c *context) {
 		h.old = true
 	}
 	h.example = at["example"] > 0 && end-at["example"] <= 2
+	if e := at["ended"]; e > 0 && at["new"] == 0 && c.ours() && e <= c.labelAt && c.labelAt-e <= 7 {
+		h.dead = true // "ho revocato la password abc123"
+	}
 	h.negated = at["not"] > 0 && end-at["not"] <= 3 && !characters(w[at["not"]:])
 	mail := at["mail"]
 	if c.label == "app" && !c.inherit || at["app"] > 0 || at["mailweak"] > 0 {

@@ -103,7 +103,12 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		}
 	}
 	h.start, h.end = i, i+n
+	tied := l.toks[max(0, i-1)]
+	h.tied = h.tied || i > 0 && h.label == "" && len(tied.words) == 1 && lex().small["counter"][tied.words[0]] // "cartella n. 2023A45"
 	after(l, i+n, &h)
+	if marked := strings.TrimRight(tok.s, "?"); n == 1 && c.hard && c.direct() && i+1 == len(l.toks) && len(tok.s)-len(marked) == 1 && hasSpecial(marked) {
+		h.asked = false // "Password: aB3!xY9?": a mark like the others
+	}
 	h.wary = h.link == linkNear && (wary(c.words[min(c.commaAt, len(c.words)):]) || passed(l, i+n))
 	h.unsure = h.unsure || quotes(l, i) || s.another(c) || swapsCharacters(l, i+n)
 	s.finish(t, &h, l.toks[i+n-1].s, in)

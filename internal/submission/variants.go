@@ -181,6 +181,9 @@ func afterLabel(s string) (string, bool) {
 	if word := leadingLetters(s); len(word) >= 3 && len(s)-len(word) > minLength && strings.ContainsAny(s[len(word):len(word)+1], ":=") && knownWord(strings.ToLower(word)) {
 		return s[len(word)+1:], true // "come richiesto:abc123"
 	}
+	if label, inner, ok := strings.Cut(s, "("); ok && strings.HasSuffix(inner, ")") && len(inner) > minLength && lex().has([]string{fold(label)}, "password") {
+		return inner[:len(inner)-1], true // "password(abc123)"
+	}
 	const between = "-_/.>;,:="
 	i := strings.IndexAny(s, between)
 	if i < 2 || len(s)-i-1 < minLength {
@@ -199,8 +202,12 @@ func announces(s string) bool {
 	return ok && len(word) >= 6 && knownWord(strings.ToLower(word))
 }
 
-// ornament: bullets, arrows and pictograms around a value, outside ASCII.
+// ornament: bullets, arrows and pictograms around a value, outside ASCII. A
+// smiley or "©" that touches it may have been ":)" or "(c)" of its own.
 func ornament(c rune) bool {
+	if strings.ContainsRune(corrected, c) || c >= 0x1F600 && c <= 0x1F64F || c == '☺' || c == '☹' {
+		return false
+	}
 	return c > 0x7f && (unicode.Is(unicode.So, c) || unicode.Is(unicode.Sm, c) || c == '•' || c == '·' || c == '–' || c == '—' || c == '‣' || c == '…')
 }
 
@@ -350,6 +357,11 @@ func unbalanced(s string, in setting) (string, bool) {
 	return s, doubt
 }
 
+// corrected is what word processors and telephones make of typed characters.
+const corrected = "©®™"
+
+var uncorrected = strings.NewReplacer("©", "(c)", "®", "(r)", "™", "(tm)")
+
 type rewriting struct {
 	text  string
 	doubt bool
@@ -369,6 +381,9 @@ func rewritten(v string, in setting) []rewriting {
 	if strings.ContainsAny(v, "–—") {
 		out = append(out, rewriting{strings.NewReplacer("–", "-", "—", "-").Replace(v), true},
 			rewriting{strings.NewReplacer("–", "--", "—", "--").Replace(v), true})
+	}
+	if strings.ContainsAny(v, corrected) {
+		out = append(out, rewriting{uncorrected.Replace(v), true})
 	}
 	if strings.Contains(v, "…") {
 		out = append(out, rewriting{strings.ReplaceAll(v, "…", "..."), true})
@@ -403,6 +418,9 @@ func gluedEnd(s string) string {
 		return s
 	}
 	for i := minLength; i < len(s)-1; i++ {
+		if s[i] == '&' && labelWord(s[i+1:]) {
+			return s[:i] // "password=abc123&scadenza=…"
+		}
 		if strings.IndexByte(",;.:(/|", s[i]) < 0 {
 			continue
 		}
