@@ -22,7 +22,7 @@ kills        ./cmd/ingest       ^TestChaosKill$
 answers      ./cmd/ingest       ^TestChaosAnswers$
 steady       ./cmd/ingest       ^TestChaosSteady$
 power        ./cmd/ingest       ^TestChaosPower$
-kill-points  ./cmd/ingest       ^(TestKill|TestLoopKilled)$
+kill-points  ./cmd/ingest       ^(TestKill|TestLoopKilled|TestDeadlyMessage)$
 lies         ./cmd/ingest       ^(TestChaosLies|TestChaosUnderfoot)$
 connection   ./internal/inbox   ^(TestConnectionFails|TestTooSlow|TestIdleIsRenewed)$
 clock        ./internal/ingest  ^TestChaosClock

@@ -81,6 +81,8 @@ func (s *Service) Run(ctx context.Context, h Hooks) error {
 // duties are what only one service may do on a vault: reading the inbox,
 // sending, the daily checks.
 func (s *Service) duties(ctx, work context.Context, h Hooks) {
+	s.beginReading(work)
+	defer s.endReading(work)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.deliverLoop(ctx, work) })
 	wg.Go(func() { s.jobLoop(ctx, work) })

@@ -68,23 +68,28 @@ func (p *pass) waitsForHole(g group, fresh []vault.Hole) bool {
 	})
 }
 
-// dueHoles are messages that could not be read earlier and are tried again.
-func (p *pass) dueHoles(ctx context.Context) (uids []uint32, err error) {
+// noted are the messages that could not be read earlier, by their UID; due are
+// those of them to be asked for again now.
+func (p *pass) noted(ctx context.Context) (noted map[uint32]vault.Hole, due []uint32, err error) {
 	err = p.vault.View(ctx, func(tx *vault.Tx) error {
-		uids = nil
+		noted, due = map[uint32]vault.Hole{}, nil
 		holes, err := tx.Holes(p.folderName())
 		if err != nil {
 			return err
 		}
 		for _, h := range holes {
-			if h.UIDValidity == p.box.UIDValidity && !pausing(h.NextAt, p.now, holePause(holeTries)) {
-				uids = append(uids, h.UID)
+			if h.UIDValidity != p.box.UIDValidity {
+				continue
+			}
+			noted[h.UID] = h
+			if !pausing(h.NextAt, p.now, holePause(holeTries)) {
+				due = append(due, h.UID)
 			}
 		}
 		return nil
 	})
-	slices.Sort(uids)
-	return uids, err
+	slices.Sort(due)
+	return noted, due, err
 }
 
 // noteMissing remembers messages that the server listed and then did not
@@ -149,17 +154,11 @@ func (p *pass) commitStopped(tx *vault.Tx, j *judged) (err error) {
 // putHole remembers a message that could not be read, to be asked for again; if
 // that was tried often enough it is gone: a record stands for it.
 func (p *pass) putHole(tx *vault.Tx, h vault.Hole) (_ vault.Hole, gone bool, err error) {
-	holes, err := tx.Holes(h.Folder)
+	before, err := p.holeOf(tx, h.UID)
 	if err != nil {
 		return h, false, err
 	}
-	h.Tries = 0 // the closure may run again
-	for _, old := range holes {
-		if old.UID == h.UID && old.UIDValidity == h.UIDValidity {
-			h.Tries = old.Tries
-		}
-	}
-	h.Tries++
+	h.Tries = before.Tries + 1
 	h.NextAt = p.now.Add(holePause(h.Tries))
 	if h.Tries < holeTries {
 		return h, false, tx.PutHole(h)
@@ -168,6 +167,17 @@ func (p *pass) putHole(tx *vault.Tx, h vault.Hole) (_ vault.Hole, gone bool, err
 		return h, true, err
 	}
 	return h, true, tx.DeleteHole(h.Folder, h.UID)
+}
+
+// holeOf is what is noted of a message, zero if nothing is.
+func (p *pass) holeOf(tx *vault.Tx, uid uint32) (vault.Hole, error) {
+	holes, err := tx.Holes(p.folderName())
+	for _, h := range holes {
+		if h.UID == uid && h.UIDValidity == p.box.UIDValidity {
+			return h, nil
+		}
+	}
+	return vault.Hole{}, err
 }
 
 // tellHole logs what was committed of a message that could not be read.

@@ -46,6 +46,7 @@ type judged struct {
 
 // judgeSafely is judge, also of a message on which that fails.
 func (p *pass) judgeSafely(ctx context.Context, h inbox.Header, m inbox.Message) (j judged) {
+	killReading(m.Raw)
 	if !p.guarded(m.UID, func() { j = p.judge(ctx, h, m) }) {
 		return p.stopped(h)
 	}

@@ -3,6 +3,7 @@
 package ingest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -14,9 +15,11 @@ import (
 // KillEnv names the kill point at which the process dies, "name" or
 // "name:3" for the third time it is reached. With KillLogEnv each point that
 // is reached is appended to that file, so that a test can list them all.
+// With KillTextEnv the process dies when it reads a message with that text.
 const (
-	KillEnv    = "PEC_INGEST_KILL"
-	KillLogEnv = "PEC_INGEST_KILL_LOG"
+	KillEnv     = "PEC_INGEST_KILL"
+	KillLogEnv  = "PEC_INGEST_KILL_LOG"
+	KillTextEnv = "PEC_INGEST_KILL_TEXT"
 )
 
 var (
@@ -40,8 +43,18 @@ func killPoint(name string) {
 		n, _ = strconv.Atoi(nth)
 	}
 	if want == name && killTimes[name] == n {
-		// SIGKILL, not os.Exit: no deferred call may tidy up.
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+		die()
 	}
+}
+
+func killReading(raw []byte) {
+	if text := os.Getenv(KillTextEnv); text != "" && bytes.Contains(raw, []byte(text)) {
+		die()
+	}
+}
+
+// die ends the process by SIGKILL, not os.Exit: no deferred call may tidy up.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }

@@ -62,6 +62,7 @@ type pass struct {
 	folder  string          // read instead of the inbox; see reread.go
 	from    time.Time       // first day looked at; zero: no limit
 	holes   map[uint32]bool // messages of this scan that could not be read earlier
+	trial   map[uint32]bool // those of them that may end the service; nil: all may
 	sum     Summary
 
 	rereadFrom time.Time
@@ -166,7 +167,7 @@ func (p *pass) openBox(ctx context.Context) (quiet bool, err error) {
 		return false, err
 	}
 	p.box.UIDValidity = cur.UIDValidity
-	holes, err := p.dueHoles(ctx)
+	_, holes, err := p.noted(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -46,15 +46,24 @@ func (p *pass) scan(ctx context.Context) error {
 		return p.inboxError(err)
 	}
 	p.from = since
-	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
-	holes, err := p.dueHoles(ctx)
+	noted, holes, err := p.noted(ctx)
 	if err != nil {
 		return err
 	}
+	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
+	end := cur
+	if len(uids) > 0 {
+		end.NextUID = slices.Max(uids) + 1
+	}
+	uids = slices.DeleteFunc(uids, func(u uint32) bool { _, known := noted[u]; return known }) // a service that died has noted them
 	uids = append(holes, uids...)
-	p.holes = map[uint32]bool{}
+	p.holes, p.trial = map[uint32]bool{}, map[uint32]bool{}
 	for _, uid := range holes {
 		p.holes[uid] = true
+		p.trial[uid] = noted[uid].Reason == trialReason
+	}
+	if p.onTrial.Load() {
+		p.trial = nil
 	}
 
 	total := len(uids)
@@ -64,13 +73,23 @@ func (p *pass) scan(ctx context.Context) error {
 		}
 	}
 	if total == 0 {
-		return p.moveCursor(ctx, cur)
+		p.onTrial.Store(false)
+		return p.moveCursor(ctx, end)
 	}
 	p.beginProgress(total)
 	l := p.startLine(ctx)
-	err = p.caught("reading the inbox", func() error { return p.scanAll(ctx, l, uids, cur) })
+	err = p.caught("reading the inbox", func() error {
+		err := p.scanAll(ctx, l, uids, cur)
+		if err == nil {
+			l.passed(end, total)
+		}
+		return err
+	})
 	if lerr := l.close(); lerr != nil {
 		return lerr
+	}
+	if err == nil {
+		p.onTrial.Store(false)
 	}
 	return err
 }
@@ -150,6 +169,31 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	if err != nil {
 		return err
 	}
+	rest, alone := s.onTrialOnly(func(uid uint32) bool { return !p.opts.DryRun && (p.trial == nil || p.trial[uid]) })
+	for _, one := range alone {
+		gone, err := p.readOnTrial(ctx, l, one, headers)
+		missing = append(missing, gone...)
+		if err != nil {
+			return l.scanError(err)
+		}
+	}
+	gone, err := p.readSorted(ctx, l, rest, headers)
+	missing = append(missing, gone...)
+	if err != nil {
+		return l.scanError(err)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := l.wait(); err != nil {
+		return err
+	}
+	return p.noteMissing(ctx, missing, headers)
+}
+
+// readSorted reads what was sorted, and hands over all but the receipts, which
+// it counts behind all others.
+func (p *pass) readSorted(ctx context.Context, l *line, s sorted, headers map[uint32]inbox.Header) (missing []uint32, err error) {
 	l.add(s.skipped)
 	// Reading the beginnings of the large ones goes on beside the next
 	// download, the last of them beside that of the small ones.
@@ -168,7 +212,7 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 			err = finish()
 		}
 		if err != nil {
-			return l.scanError(err)
+			return missing, err
 		}
 		looking = next
 	}
@@ -177,22 +221,14 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	if err == nil {
 		err = finish()
 	}
-	if err != nil {
-		return l.scanError(err)
-	}
-	if len(s.receipts) == 0 && len(missing) == 0 {
-		return nil
+	if err != nil || len(s.receipts) == 0 {
+		return missing, err
 	}
 	if err := l.wait(); err != nil {
-		return err
+		return missing, err
 	}
-	if len(s.receipts) > 0 {
-		if gone, err = p.readReceipts(ctx, s.receipts, headers); err != nil {
-			return p.inboxError(err)
-		}
-		missing = append(missing, gone...)
-	}
-	return p.noteMissing(ctx, missing, headers)
+	gone, err = p.readReceipts(ctx, s.receipts, headers)
+	return append(missing, gone...), err
 }
 
 // sorted are the messages of a batch by what their header fields say.

@@ -58,6 +58,7 @@ type Service struct {
 	leisurely bool         // the checks take their time; guarded by checking
 	cluster   cluster      // other services on the same vault
 	daemon    *daemon      // state of Run, and what other parts tell it
+	onTrial   atomic.Bool  // the next scan is; see trial.go
 	lastScan  atomic.Int64 // Unix time at which the inbox was last read to its end
 
 	// Seams, set to the real thing by New; tests put servers without sockets
