@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/vault"
@@ -47,22 +46,10 @@ func CopyVault(ctx context.Context, from, to *config.Config, log *slog.Logger) (
 	if from.Vault.URL == to.Vault.URL {
 		return sum, usage("a vault can't be copied onto itself")
 	}
-	dir, err := os.MkdirTemp("", "pec-ingest-copy-") // all secrets in it are sealed
-	if err != nil {
-		return sum, fmt.Errorf("copying the vault: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	file := from.Vault.Path
-	if file == "" {
-		file = filepath.Join(dir, "vault.db")
-		if err := dump(ctx, from, file, log); err != nil {
-			return sum, err
-		}
-	}
-	if to.Vault.Path != "" {
-		sum, err = vault.Restore(to.Vault.Path, file)
-	} else {
+	if file := from.Vault.Path; file != "" {
 		sum, _, err = fillVault(ctx, to, file, log)
+	} else {
+		sum, err = copyCluster(ctx, from, to, log)
 	}
 	if err != nil {
 		return sum, copyError(from, to, err)
@@ -71,34 +58,43 @@ func CopyVault(ctx context.Context, from, to *config.Config, log *slog.Logger) (
 	return sum, nil
 }
 
-// dump writes a vault that lies in a cluster to a file.
-func dump(ctx context.Context, cfg *config.Config, file string, log *slog.Logger) error {
-	store, err := OpenStore(ctx, cfg, false, log)
+// copyCluster copies a vault that lies in a cluster. No service may work on it;
+// none begins to before the copy is made.
+func copyCluster(ctx context.Context, from, to *config.Config, log *slog.Logger) (sum vault.Summary, err error) {
+	store, err := OpenStore(ctx, from, false, log)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	defer store.Close()
 	names, err := store.Members(ctx)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	if len(names) > 0 {
-		return &Error{Class: NoVault, Msg: fmt.Sprintf("%d services work on this vault, %s leads", len(names), names[0]),
+		return sum, &Error{Class: NoVault, Msg: fmt.Sprintf("%d services work on this vault, %s leads", len(names), names[0]),
 			Hint: "stop them all first; one that was killed is forgotten after ten seconds"}
 	}
-	term, err := store.Campaign(ctx) // nobody begins to, until this is done
+	term, err := store.Campaign(ctx)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	defer term.Resign()
-	_, err = vault.SaveVault(file, func(w io.Writer) error { return vault.Export(ctx, store, w) })
-	if err != nil {
-		return copyError(cfg, cfg, err)
+	if path := to.Vault.Path; path != "" {
+		return vault.SaveVault(path, func(w io.Writer) error { return vault.Export(ctx, store, w) })
 	}
-	return nil
+	target, err := OpenStore(ctx, to, false, log)
+	if err != nil {
+		return sum, err
+	}
+	sum, err = vault.Copy(ctx, target, store)
+	return sum, errors.Join(err, target.Close())
 }
 
 func copyError(from, to *config.Config, err error) error {
+	var told *Error
+	if errors.As(err, &told) {
+		return told
+	}
 	e := &Error{Class: NoVault, Msg: "copying the vault", Err: err, Hint: "nothing was changed at " + from.Vault.URL}
 	switch {
 	case errors.Is(err, vault.ErrLocked):

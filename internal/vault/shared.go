@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -70,18 +71,25 @@ func openStore(ctx context.Context, s Store, o Options) (*Vault, error) {
 	return &Vault{store: s, keys: k, rec: rec, now: o.Now}, nil
 }
 
-// storedFormat reads meta/format; ErrMissing when there is none.
+// storedFormat reads meta/format; ErrMissing when there is none, errCopying
+// when there will be.
 func storedFormat(ctx context.Context, s Store) (rec formatRecord, err error) {
 	err = s.View(ctx, func(kv KV) error {
 		b, err := kv.Get(keyFormat)
 		if err != nil {
 			return err
 		}
-		if b == nil {
-			return ErrMissing
+		if b != nil {
+			rec, err = parseFormat(b)
+			return err
 		}
-		rec, err = parseFormat(b)
-		return err
+		switch b, err := kv.Get(keyCopying); {
+		case err != nil:
+			return err
+		case b != nil:
+			return errCopying
+		}
+		return ErrMissing
 	})
 	return rec, err
 }
@@ -113,32 +121,64 @@ func createIn(ctx context.Context, s Store, o Options, k *keys) (formatRecord, e
 	return rec, err
 }
 
-// keyCopying marks a store that is being filled: it is no vault yet.
+// keyCopying marks a store that is being filled: it is no vault yet. Its value
+// names who fills it.
 const keyCopying = "meta/copying"
+
+var (
+	// errCopying: somebody fills the store, or was interrupted at it.
+	errCopying = fmt.Errorf("%w yet: a copy into it goes on, or did not come to its end", ErrForeign)
+	// errTaken: another process began to fill the store.
+	errTaken = errors.New("vault: another copy to the same place has begun")
+)
 
 // fillKeys bounds the keys of one transaction while a store is filled.
 const fillKeys = 100
 
 // Fill makes the vault in s, which must hold none (fs.ErrExist), from a backup
 // file. The backup is checked before and the store after. What an interrupted
-// Fill left is removed first.
+// Fill left is removed first; of two at once the one that began last goes on.
 func Fill(ctx context.Context, s Store, backup string) (Summary, error) {
 	var sum Summary
 	err := readLocked(backup, func(f *os.File, size int64) (err error) {
-		if sum, err = summarize(f, size); err != nil {
-			return err
-		}
-		return fill(ctx, s, func(fn func(key, value []byte) error) error { return walkFile(f, size, fn) })
+		sum, err = fillFrom(ctx, s, func(fn func(key, value []byte) error) error { return walkFile(f, size, fn) })
+		return err
 	})
 	if err != nil {
 		return Summary{}, explain(backup, err)
 	}
+	return compared(ctx, s, sum)
+}
+
+// Copy is Fill from another store, in which nobody may write meanwhile.
+func Copy(ctx context.Context, to, from Store) (Summary, error) {
+	if _, err := storedFormat(ctx, from); err != nil {
+		return Summary{}, err
+	}
+	sum, err := fillFrom(ctx, to, pairsOf(ctx, from))
+	if err != nil {
+		return Summary{}, err
+	}
+	return compared(ctx, to, sum)
+}
+
+// fillFrom checks what all gives, puts it into s, and tells what it was.
+func fillFrom(ctx context.Context, s Store, all walk) (Summary, error) {
+	sum, err := summarizeAll(all)
+	if err != nil {
+		return Summary{}, err
+	}
+	return sum, fill(ctx, s, all)
+}
+
+// compared returns sum if s holds what it counts, and else empties s.
+func compared(ctx context.Context, s Store, sum Summary) (Summary, error) {
 	got, err := summarizeAll(pairsOf(ctx, s))
 	if err == nil && got != sum {
 		err = damaged("the copy has %d records, want %d, or others", got.Records, sum.Records)
 	}
 	if err != nil {
-		return Summary{}, fmt.Errorf("checking the copy: %w", errors.Join(err, empty(ctx, s)))
+		return Summary{}, fmt.Errorf("checking the copy: %w", errors.Join(err, Erase(ctx, s)))
 	}
 	return sum, nil
 }
@@ -161,15 +201,17 @@ func readLocked(path string, fn func(f *os.File, size int64) error) error {
 }
 
 func fill(ctx context.Context, s Store, all walk) error {
-	if err := claim(ctx, s); err != nil {
+	ours, err := claim(ctx, s)
+	if err != nil {
 		return err
 	}
+	s = ours
 	type pair struct {
 		key   string
 		value []byte
 	}
 	var last []pair // make a vault of it
-	err := putAll(ctx, s, fillKeys, MaxBytes, func(fn func(key, value []byte) error) error {
+	err = putAll(ctx, s, fillKeys, MaxBytes, func(fn func(key, value []byte) error) error {
 		return all(func(key, value []byte) error {
 			if k := string(key); k == keyFormat || k == keySum {
 				last = append(last, pair{k, bytes.Clone(value)})
@@ -191,8 +233,29 @@ func fill(ctx context.Context, s Store, all walk) error {
 	})
 }
 
-// claim makes s ready to be filled.
-func claim(ctx context.Context, s Store) error {
+// claimed is a store that this process fills; its Updates fail when another one
+// has begun to.
+type claimed struct {
+	Store
+	by []byte // what stands under keyCopying
+}
+
+func (c claimed) Update(ctx context.Context, fn func(KV) error) error {
+	return c.Store.Update(ctx, func(kv KV) error {
+		b, err := kv.Get(keyCopying)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(b, c.by) {
+			return errTaken
+		}
+		return fn(kv)
+	})
+}
+
+// claim makes s ready to be filled by what it returns.
+func claim(ctx context.Context, s Store) (Store, error) {
+	c := claimed{s, []byte(rand.Text())}
 	err := s.Update(ctx, func(kv KV) error {
 		format, err := kv.Get(keyFormat)
 		if err != nil {
@@ -202,19 +265,24 @@ func claim(ctx context.Context, s Store) error {
 			return fs.ErrExist
 		}
 		copying, err := kv.Get(keyCopying)
-		if err != nil || copying != nil {
+		if err != nil {
 			return err
 		}
-		err = kv.Scan("", func(string, []byte) error { return errStop })
-		if errors.Is(err, errStop) {
-			return fmt.Errorf("%w: there are records but no format", ErrForeign)
+		if copying == nil {
+			err = kv.Scan("", func(string, []byte) error { return errStop })
 		}
-		return errors.Join(err, kv.Put(keyCopying, []byte("1")))
+		switch {
+		case errors.Is(err, errStop):
+			return fmt.Errorf("%w: there are records but no format", ErrForeign)
+		case err != nil:
+			return err
+		}
+		return kv.Put(keyCopying, c.by)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return remove(ctx, s, func(key string) bool { return key != keyCopying })
+	return c, remove(ctx, c, func(key string) bool { return key != keyCopying })
 }
 
 // Export writes the vault in a store to w, as a file that Open takes.
@@ -228,10 +296,7 @@ func Export(ctx context.Context, s Store, w io.Writer) error {
 
 // Erase removes everything that a store holds: a vault that was just made and
 // can't be used.
-func Erase(ctx context.Context, s Store) error { return empty(ctx, s) }
-
-// empty removes all that a failed copy put into s.
-func empty(ctx context.Context, s Store) error {
+func Erase(ctx context.Context, s Store) error {
 	return remove(ctx, s, func(string) bool { return true })
 }
 
@@ -273,8 +338,13 @@ func writeFile(ctx context.Context, all walk, w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("backing up: %w", err)
 	}
-	path := f.Name()
-	defer os.Remove(path)
+	in, err := os.Open(f.Name())
+	// Without a name from now on, so that nothing is left of it whatever happens.
+	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+		_ = f.Close()
+		return 0, fmt.Errorf("backing up: %w", err)
+	}
+	defer in.Close()
 	s, err := openBolt(f, false)
 	if err != nil {
 		return 0, fmt.Errorf("backing up: %w", err)
@@ -283,11 +353,6 @@ func writeFile(ctx context.Context, all walk, w io.Writer) (int64, error) {
 	if err := errors.Join(putAll(ctx, s, fileKeys, fileBytes, all), s.Close()); err != nil {
 		return 0, fmt.Errorf("backing up: %w", err)
 	}
-	in, err := os.Open(path)
-	if err != nil {
-		return 0, fmt.Errorf("backing up: %w", err)
-	}
-	defer in.Close()
 	n, err := io.Copy(w, contextReader{ctx, in})
 	if err != nil {
 		return n, fmt.Errorf("backing up: %w", err)

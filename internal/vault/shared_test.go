@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pec-ingest/internal/vault"
@@ -94,13 +95,67 @@ func TestFillInterrupted(t *testing.T) {
 	if _, err := vault.Fill(context.Background(), &cutShort{Store: s, left: 3, err: cut}, file); !errors.Is(err, cut) {
 		t.Fatalf("Fill: got %v, want the store's error", err)
 	}
-	if _, err := vault.OpenStore(context.Background(), store(), o); err == nil || errors.Is(err, vault.ErrDamaged) {
-		t.Errorf("opening half a copy: got %v, want a refusal", err)
+	var hint *vault.OpenError
+	for _, create := range []bool{false, true} {
+		o.Create = create
+		if _, err := vault.OpenStore(context.Background(), store(), o); !errors.Is(err, vault.ErrForeign) || !errors.As(err, &hint) ||
+			!strings.Contains(hint.Hint, "vault copy") {
+			t.Errorf("opening half a copy (create %t): got %v, want that the copy must be done again", create, err)
+		}
 	}
 	if sum, err := vault.Fill(context.Background(), s, file); err != nil || sum != want {
 		t.Errorf("Fill again: %+v, %v, want %+v", sum, err, want)
 	}
 	mustOpenStore(t, store, o)
+}
+
+// Of two copies to one place at once the later one goes on, undisturbed by the
+// other, which fails.
+func TestFillTogether(t *testing.T) {
+	o := options(t)
+	v := mustOpen(t, o)
+	fill(t, v, 200)
+	file, want := saved(t, v)
+	for _, when := range []int{1, 3, 6} { // commits of the first
+		store := onEtcd(t)
+		s, other := store(), store()
+		defer s.Close()
+		defer other.Close()
+		left := when
+		later := func() error {
+			if left--; left != 0 {
+				return nil
+			}
+			sum, err := vault.Fill(context.Background(), other, file)
+			if err == nil && sum != want {
+				t.Errorf("the later copy: got %+v, want %+v", sum, want)
+			}
+			return err
+		}
+		if _, err := vault.Fill(context.Background(), &interrupted{s, later}, file); err == nil {
+			t.Errorf("after %d commits: the first copy did not fail", when)
+		}
+		if left > 0 {
+			t.Fatalf("the first copy made no %d commits", when)
+		}
+		w := mustOpenStore(t, store, o)
+		if got, err := w.Check(context.Background()); err != nil || got != want {
+			t.Errorf("after %d commits: got %+v, %v, want %+v", when, got, err, want)
+		}
+	}
+}
+
+// interrupted calls something before each Update.
+type interrupted struct {
+	vault.Store
+	first func() error
+}
+
+func (i *interrupted) Update(ctx context.Context, fn func(vault.KV) error) error {
+	if err := i.first(); err != nil {
+		return err
+	}
+	return i.Store.Update(ctx, fn)
 }
 
 // cutShort fails after some Updates.

@@ -346,6 +346,8 @@ func explain(path string, err error) error {
 		return openError(path, "do the members that vault.url names run, and can this machine reach them? `etcdctl endpoint health`", err)
 	case errors.Is(err, ErrNoSpace):
 		return openError(path, "compact and defragment the cluster, then `etcdctl alarm disarm`; see docs/cluster.md", err)
+	case errors.Is(err, errCopying):
+		return openError(path, "run that `ingest vault copy` or `ingest restore` again: it begins anew", err)
 	case errors.Is(err, ErrForeign):
 		return openError(path, "vault.url names a file that something else made", err)
 	}
