@@ -169,7 +169,8 @@ func (c *context) newSubject(n int) bool {
 	if !c.ended {
 		return false
 	}
-	for _, w := range c.words[min(c.startAt, len(c.words)):max(0, len(c.words)-n)] {
+	from := min(c.startAt, len(c.words))
+	for _, w := range c.words[from:max(from, len(c.words)-n)] {
 		if !lex().small["article"][w] {
 			return false
 		}

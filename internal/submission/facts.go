@@ -13,6 +13,7 @@ type facts struct {
 	mailweak  bool // says PEC, mailbox, expiry
 	other     bool // names things that have passwords of their own
 	otherSubj bool
+	titled    bool // the subject names the mailbox or a mail program
 	extend    bool // says that the date was moved
 	moving    bool // speaks of moving it, done or not
 	undone    bool
@@ -90,6 +91,7 @@ func (l *letter) gather(body, attached []text) facts {
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
 	f.mail, f.mailweak = said["mail"], said["mailweak"]
+	f.titled = f.mail || f.mailweak
 	f.moving = said["extend"] || said["extendweak"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
 	f.extend = said["extend"] && !f.reply && !forwards(sub) // those words are somebody else's

@@ -52,8 +52,11 @@ func (v *verdict) rate(h *hit, sender string) (*group, bool) {
 // programs.
 func (v *verdict) foreign(h *hit) bool {
 	f := v.facts
-	if h.example || h.tagged {
-		return h.example
+	switch {
+	case h.example, h.counted:
+		return true
+	case h.tagged:
+		return false
 	}
 	ours := h.label == "app" || h.label == "password"
 	if h.link == linkNone {
@@ -83,12 +86,19 @@ func (v *verdict) foreign(h *hit) bool {
 // Aruba mi ha dato questa qua bV3mLp8s".
 func (v *verdict) stray(h *hit) bool {
 	f := v.facts
-	if f.other || f.ownWords > 60 || h.zone != zoneOwn || h.kind != kindStrong || h.label != "" || h.tied || h.other || h.example {
+	if f.other || f.ownWords > 60 || h.zone != zoneOwn || h.kind != kindStrong || h.label != "" && !(h.label == "code" && f.titled) || h.tied || h.other || h.example {
 		return false
 	}
-	s := h.reading.forms[0]
-	return len(s) >= 8 && len(s) <= 16 && !hasSpecial(s) && mixed(s)
+	s, least := h.reading.forms[0], 8
+	if f.titled && f.ownWords <= shortNote {
+		least = shortest
+	}
+	return len(s) >= least && len(s) <= 16 && !hasSpecial(s) && mixed(s)
 }
+
+// shortNote is how many words a letter has, whose subject is the mailbox, in
+// which a value needs no word: "è uscito questo: abc123".
+const shortNote = 25
 
 // mixed: small and capital letters and digits.
 func mixed(s string) bool {

@@ -101,10 +101,19 @@ func (s *scanner) endLine(l *line, c context, hit bool) {
 		cc := c
 		cc.words = append([]string(nil), c.words...)
 		s.pending, s.age = &cc, 0
+	case c.label == "field" && !hit && namesField(l):
+		s.pending, s.age = &context{label: "field"}, 0
 	case last.colon && lex().has(l.words, "is", "new") && s.pending == nil:
 		// "Ecco quanto richiesto:" — a heading without the word.
 		s.pending, s.age = &context{hard: true, words: append([]string(nil), l.words...)}, 0
 	}
+}
+
+// namesField tells whether a line is the label of another value and nothing
+// else: "Codice univoco", over it.
+func namesField(l *line) bool {
+	p, ok := lex().longest(l.words, "field")
+	return ok && len(p.words) == len(l.words)
 }
 
 // continues tells whether the line goes on with the sentence of the line above.
@@ -151,6 +160,10 @@ func (s *scanner) standalone(t *text, l *line, i, index int) bool {
 	tok := &l.toks[i]
 	h := hit{line: index, kind: tok.kind, zone: l.zone, mailbox: s.mailbox}
 	p := s.pending
+	if p != nil && p.label == "field" {
+		s.pending = nil
+		return s.age == 1 && !tok.colon
+	}
 	waiting := p != nil && (p.ours() || p.hard)
 	if tok.colon && len(tok.words) > 0 {
 		return false // a label, or a name with a colon

@@ -253,6 +253,9 @@ func shape(s string) kind {
 	if strings.ContainsAny(s, "0123456789@./:") && recognised(s) {
 		return kindOther
 	}
+	if field, _, ok := strings.Cut(low, "#"); ok && lex().has([]string{field}, "field") {
+		return kindOther // "Ticket#2023Ab45"
+	}
 	if low[0] >= '0' && low[0] <= '9' {
 		if m := reNamedDate.FindStringSubmatch(low); m != nil && (monthOf(fold(m[1])) > 0 || romanMonth(strings.ToUpper(m[1])) > 0) {
 			return kindOther

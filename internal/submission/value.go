@@ -38,6 +38,7 @@ type hit struct {
 	weak                               bool // looks like a word, a number or a date
 	mailbox                            string
 	tied                               bool // to a label of another kind
+	counted                            bool // behind "n.": of some register
 	severalBoxes                       bool // several mailboxes stand before it
 	zone                               zone
 }
@@ -103,8 +104,8 @@ func (s *scanner) value(t *text, index, i int, c *context, header bool) int {
 		}
 	}
 	h.start, h.end = i, i+n
-	tied := l.toks[max(0, i-1)]
-	h.tied = h.tied || i > 0 && h.label == "" && len(tied.words) == 1 && lex().small["counter"][tied.words[0]] // "cartella n. 2023A45"
+	before := l.toks[max(0, i-1)]
+	h.counted = i > 0 && h.label == "" && len(before.words) == 1 && lex().small["counter"][before.words[0]]
 	after(l, i+n, &h)
 	if marked := strings.TrimRight(tok.s, "?"); n == 1 && c.hard && c.direct() && i+1 == len(l.toks) && len(tok.s)-len(marked) == 1 && hasSpecial(marked) {
 		h.asked = false // "Password: aB3!xY9?": a mark like the others
