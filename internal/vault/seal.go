@@ -15,7 +15,9 @@ import (
 )
 
 // Label says which record a sealed text belongs to. It is inside the sealed
-// text too, and opening compares the two, so that records can't be swapped.
+// text too, and opening compares the two, so that records can't be swapped;
+// whole records can't either, since reading one compares its label and names
+// with its key (placed).
 type Label struct {
 	Mailbox string `json:"mailbox"`
 	Login   string `json:"login"`

@@ -32,6 +32,9 @@ func get[T any](tx *Tx, key string) (rec T, ok bool, err error) {
 	if err := json.Unmarshal(b, &rec); err != nil {
 		return rec, false, damaged("record %s", nameOf(key))
 	}
+	if !inPlace(&rec, key) {
+		return rec, false, misplaced(key)
+	}
 	return rec, true, nil
 }
 
@@ -50,6 +53,9 @@ func each[T any](tx *Tx, prefix string, fn func(T) error) error {
 		var rec T
 		if err := json.Unmarshal(b, &rec); err != nil {
 			return damaged("record %s", nameOf(key))
+		}
+		if !inPlace(&rec, key) {
+			return misplaced(key)
 		}
 		return fn(rec)
 	})
