@@ -98,6 +98,16 @@ func (c *restoreCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	// A service that still has the old vault open, wherever that was moved to,
+	// would go on with it and never see this one.
+	d, err := dialDaemon(cfg)
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		d.close()
+		return &ingest.Error{Msg: "a service is running: it would not see the restored vault", Hint: "stop it first: `systemctl stop pec-ingest`"}
+	}
 	r, err := ingest.Restore(ctx, cfg, actor(), c.File, time.Now(), env.log, env.ask)
 	if err != nil {
 		return err

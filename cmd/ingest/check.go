@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"pec-ingest/internal/config"
@@ -41,12 +43,14 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 	if c.JSON {
 		err = printJSON(env.stdout, lines)
 	} else {
+		var text strings.Builder
 		for _, l := range lines {
-			fmt.Fprintf(env.stdout, "%-8s %-9s %s\n", l.Level, l.Name, l.Msg)
+			fmt.Fprintf(&text, "%-8s %-9s %s\n", l.Level, l.Name, l.Msg)
 			if l.Hint != "" {
-				fmt.Fprintf(env.stdout, "%18s hint: %s\n", "", l.Hint)
+				fmt.Fprintf(&text, "%18s hint: %s\n", "", l.Hint)
 			}
 		}
+		_, err = io.WriteString(env.stdout, text.String())
 	}
 	if err != nil {
 		return err

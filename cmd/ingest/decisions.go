@@ -87,8 +87,12 @@ func lettersOf(r ingest.ReviewRow) string {
 	return fmt.Sprintf(" (%d letters, all of them in the inbox)", r.Letters)
 }
 
-// next says what a person can type now.
+// next says what a person can type now, or who decided.
 func (c *reviewShowCmd) next(env *environment, item ingest.ReviewItem) error {
+	if item.DecidedAt != nil {
+		_, err := fmt.Fprintf(env.stdout, "decided: %s, by %s: %s\n", cell(item.DecidedAt), cell(item.DecidedBy), whole(item.Decision))
+		return err
+	}
 	approve := fmt.Sprintf("ingest review approve %d", item.N)
 	if !item.Listed {
 		approve += " --new-client NAME"
@@ -152,6 +156,10 @@ func (c *reviewApproveCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		defer typed.Wipe()
+		if typed.IsZero() {
+			return &ingest.Error{Class: ingest.Usage, Msg: "no password on standard input",
+				Hint: fmt.Sprintf("ingest review approve %d --typed < file, or type it and end with Ctrl-D", c.N)}
+		}
 	}
 	return env.with(ingest.Writing, func(s backend) error {
 		r, err := s.ReviewApprove(ctx, ingest.Approval{Actor: actor(), N: c.N, Candidate: c.Candidate, Typed: typed,

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"pec-ingest/internal/config"
@@ -34,11 +40,7 @@ func (c *initCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	w := env.stdout
-	for _, f := range s.Files {
-		fmt.Fprintln(w, "wrote", f)
-	}
-	fmt.Fprintf(w, `
+	text := wrote(s) + fmt.Sprintf(`
 The recovery key, shown this once. Print it or write it down, and keep it
 offline: with it the vault can be opened when this machine is lost.
 
@@ -52,9 +54,27 @@ Next:
   5. ingest --config %[2]s once --dry-run
 `, s.RecoveryKey, filepath.Join(s.Dir, "config.toml"), filepath.Join(filepath.Dir(s.Files[0]), "inbox-password"))
 	if s.LooseFolder {
-		fmt.Fprintf(w, "  6. others may look into %s: chmod 0700 %[1]s\n", s.Dir)
+		text += fmt.Sprintf("  6. others may look into %s: chmod 0700 %[1]s\n", s.Dir)
 	}
-	return nil
+	return showOnce(env, s, text)
+}
+
+func wrote(s ingest.Setup) string { return "wrote " + strings.Join(s.Files, "\nwrote ") + "\n" }
+
+// showOnce prints what holds a recovery key. Where nobody gets to see it the
+// files are taken back: their recovery key would be lost, and what is there is
+// never overwritten.
+func showOnce(env *environment, s ingest.Setup, text string) error {
+	signal.Ignore(syscall.SIGPIPE) // that the reader is gone is an error here, not the end
+	_, err := io.WriteString(env.stdout, text)
+	if err == nil {
+		return nil
+	}
+	for _, f := range s.Files {
+		err = errors.Join(err, os.Remove(f))
+	}
+	return &ingest.Error{Msg: "the recovery key could not be shown, so no keys were kept", Err: err,
+		Hint: "run it again where its output can be read"}
 }
 
 func (c *initCmd) otpKeys(env *environment, dir string) error {
@@ -62,10 +82,7 @@ func (c *initCmd) otpKeys(env *environment, dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range s.Files {
-		fmt.Fprintln(env.stdout, "wrote", f)
-	}
-	_, err = fmt.Fprintf(env.stdout, `
+	return showOnce(env, s, wrote(s)+fmt.Sprintf(`
 The recovery key of the one-time codes, shown this once. Keep it offline, and
 not beside that of the passwords:
 
@@ -74,6 +91,5 @@ not beside that of the passwords:
 Next:
   1. otp.enabled = true in the configuration, then restart the service
   2. ingest otp add MAILBOX, with the otpauth:// URI on standard input
-`, s.RecoveryKey)
-	return err
+`, s.RecoveryKey))
 }

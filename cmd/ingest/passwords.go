@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,12 @@ func printDaemon(ctx context.Context, w io.Writer, s backend) error {
 }
 
 func printStatus(w io.Writer, rows []ingest.StatusRow) error {
-	t := newTable(w, "MAILBOX", "CLIENT", "STATE", "VERSION", "EXPIRES", "DAYS", "LAST CHECK", "NEXT WARNING")
+	head := []string{"MAILBOX", "CLIENT", "STATE", "VERSION", "EXPIRES", "DAYS", "LAST CHECK", "NEXT WARNING"}
+	logins := slices.ContainsFunc(rows, func(r ingest.StatusRow) bool { return r.Login != nil && *r.Login != r.Mailbox })
+	if logins {
+		head = slices.Insert(head, 1, "LOGIN")
+	}
+	t := newTable(w, head...)
 	for _, r := range rows {
 		check := "-"
 		if r.LastCheck != nil {
@@ -59,7 +65,11 @@ func printStatus(w io.Writer, rows []ingest.StatusRow) error {
 				check += " since " + cell(r.LastCheck.TroubleSince)
 			}
 		}
-		t.row(r.Mailbox, r.Client, r.State, r.Version, r.ExpiresAt, r.DaysLeft, check, r.NextWarningAt)
+		cells := []any{r.Mailbox, r.Client, r.State, r.Version, r.ExpiresAt, r.DaysLeft, check, r.NextWarningAt}
+		if logins {
+			cells = slices.Insert(cells, 1, any(r.Login))
+		}
+		t.row(cells...)
 	}
 	return t.flush()
 }
@@ -111,11 +121,18 @@ func readLine(r io.Reader, most int) (secret.Secret, error) {
 		return secret.Secret{}, fmt.Errorf("reading standard input: %w", err)
 	}
 	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	if len(line) > most || bytes.ContainsAny(line, "\r\n\x00") {
-		return secret.Secret{}, &ingest.Error{Class: ingest.Usage, Msg: "standard input holds more than one line",
-			Hint: "give it alone, on one line"}
+	fault := &ingest.Error{Class: ingest.Usage, Hint: "give it alone, on one line"}
+	switch {
+	case bytes.ContainsAny(line, "\r\n"):
+		fault.Msg = "standard input holds more than one line"
+	case bytes.IndexByte(line, 0) >= 0:
+		fault.Msg = "standard input holds a zero byte: that is no text"
+	case len(line) > most:
+		fault.Msg = fmt.Sprintf("standard input holds more than %d bytes", most)
+	default:
+		return secret.New(line), nil
 	}
-	return secret.New(line), nil
+	return secret.Secret{}, fault
 }
 
 type setCmd struct {
@@ -217,13 +234,22 @@ func (c *historyCmd) Run(ctx context.Context, env *environment) error {
 		if c.JSON {
 			return printJSON(env.stdout, rows)
 		}
-		t := newTable(env.stdout, "VERSION", "STATE", "RECEIVED", "PROVEN", "EXPIRES", "FROM", "SOURCE", "ENDED")
+		head := []string{"VERSION", "STATE", "RECEIVED", "PROVEN", "EXPIRES", "FROM", "SOURCE", "ENDED"}
+		logins := slices.ContainsFunc(rows, func(r ingest.HistoryRow) bool { return r.Login != r.Mailbox })
+		if logins {
+			head = slices.Insert(head, 0, "LOGIN")
+		}
+		t := newTable(env.stdout, head...)
 		for _, r := range rows {
 			version := fmt.Sprint(r.Version)
 			if r.Current {
 				version += " *"
 			}
-			t.row(version, r.State, r.ReceivedAt, r.ProvenAt, r.ExpiresAt, r.ExpiresFrom, r.Source, r.Ended)
+			cells := []any{version, r.State, r.ReceivedAt, r.ProvenAt, r.ExpiresAt, r.ExpiresFrom, r.Source, r.Ended}
+			if logins {
+				cells = slices.Insert(cells, 0, any(r.Login))
+			}
+			t.row(cells...)
 		}
 		return t.flush()
 	})

@@ -44,6 +44,9 @@ func (c *checker) inbox() Inbox {
 	c.choice("inbox.after", r.After, AfterMove, AfterKeep, AfterDelete)
 	if r.After == AfterMove {
 		c.required("inbox.processed_folder", r.ProcessedFolder, "needed by after = \"move\"")
+		if same := strings.Trim(r.ProcessedFolder, "/ "); same != "" && (same == r.Folder || strings.EqualFold(same, "INBOX") && strings.EqualFold(r.Folder, "INBOX")) {
+			c.fail("inbox.processed_folder", "is the folder that is watched", "another one, or after = \"keep\"")
+		}
 	}
 	if r.Auth == AuthPassword && r.PasswordFile == "" {
 		c.fail("inbox.password_file", "is missing", "the name of a file with the password in it, never the password itself")

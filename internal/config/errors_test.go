@@ -38,6 +38,8 @@ func TestErrors(t *testing.T) {
 		{"port", "port = 70000\n", []string{`4 inbox.port: is 70000|1 to 65535`}},
 		{"poll", "poll = \"1s\"\n", []string{`4 inbox.poll: "1s" is out of range|10s to 1d`}},
 		{"poll in words", "poll = \"often\"\n", []string{`4 inbox.poll: "often" is not a duration|5m`}},
+		{"moved to where it is", "folder = \"Posta\"\nprocessed_folder = \"Posta\"\n", []string{`5 inbox.processed_folder: is the folder that is watched|after = "keep"`}},
+		{"moved to the inbox", "processed_folder = \"Inbox/\"\n", []string{`4 inbox.processed_folder: is the folder|`}},
 		{"since", "since = \"01/08/2026\"\n", []string{`4 inbox.since: "01/08/2026" is not a date|2026-08-23`}},
 		{"since 30 February", "since = \"2026-02-30\"\n", []string{`4 inbox.since: |`}},
 		{"size", "max_message = \"lots\"\n", []string{`4 inbox.max_message: "lots" is not a size|25MiB`}},

@@ -157,3 +157,34 @@ func shellQuote(s string) string {
 	}
 	return s
 }
+
+// checkWritable refuses a configuration or recipients that others may change:
+// they could add a key that each password is sealed to, or an anchor that
+// forges clients. Everybody may read them. file is the configuration.
+func (c *Config) checkWritable(file string) error {
+	var errs Errors
+	for _, f := range []struct{ path, key string }{
+		{file, ""}, {c.Vault.RecipientsFile, "vault.recipients_file"}, {c.OTP.recipientsInUse(), "otp.recipients_file"},
+	} {
+		if f.path == "" || InCredentials(f.path) {
+			continue
+		}
+		info, err := os.Stat(f.path)
+		if err != nil || info.Mode().Perm()&0o022 == 0 {
+			continue // who opens it says so where there is none
+		}
+		msg := fmt.Sprintf("others may change %s, it is %04o", f.path, info.Mode().Perm())
+		errs = append(errs, &Error{File: c.Path, Key: f.key, Msg: msg, Hint: "chmod go-w " + shellQuote(f.path)})
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
+
+func (o OTP) recipientsInUse() string {
+	if !o.Enabled {
+		return ""
+	}
+	return o.RecipientsFile
+}

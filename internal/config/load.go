@@ -26,7 +26,8 @@ const byteOrderMark = "\xef\xbb\xbf"
 // exist yet: whoever opens them says so.
 //
 // The error is of type Errors: every fault that can be told apart, with its
-// line. On error the Config is nil.
+// line. On error the Config is nil. A configuration that others may change is
+// refused, and so are recipients.
 func Load(path string) (*Config, error) { return LoadAt(path, "") }
 
 // LoadAt is Load with another vault.url than the file's, where it is not "".
@@ -43,7 +44,14 @@ func LoadAt(path, url string) (*Config, error) {
 		}
 		return nil, Errors{e}
 	}
-	return parse(doc, path, filepath.Dir(abs), os.Getenv("CREDENTIALS_DIRECTORY"), url)
+	cfg, err := parse(doc, path, filepath.Dir(abs), os.Getenv("CREDENTIALS_DIRECTORY"), url)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.checkWritable(abs); err != nil {
+		return nil, err
+	}
+	return cfg, nil
 }
 
 // Parse is Load for bytes: name stands in errors, dir is the folder to which

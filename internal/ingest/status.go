@@ -163,14 +163,14 @@ func (s *Service) statusRow(k known, now time.Time, runs []time.Time, warned fun
 			row.Login = orNull(login)
 		}
 	}
+	if f.Missing {
+		return row // what was checked was a password that is gone, of a client who came back
+	}
 	if !k.cred.LastCheck.At.IsZero() {
 		row.LastCheck = &LastCheck{At: k.cred.LastCheck.At, Result: k.cred.LastCheck.Result}
 		if since := k.cred.LastCheck.TroubleSince; !since.IsZero() {
 			row.LastCheck.TroubleSince = &since
 		}
-	}
-	if f.Missing {
-		return row
 	}
 	v := k.version
 	row.Version, row.ReceivedAt = &v.N, &v.ReceivedAt
