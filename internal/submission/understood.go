@@ -161,6 +161,9 @@ func (v *verdict) clear(s sentence, best []*group, names map[string]bool) (clear
 	v.words = words
 	touched := holds || s.strict || s.quest || s.part
 	turned, strange := false, 0
+	if othersMailbox(words, names) {
+		return false, holds
+	}
 	if onlyNames(words, names) || !holds && s.contact() {
 		return true, holds
 	}
@@ -215,6 +218,33 @@ func (s *sentence) titled() bool {
 	return len(s.toks) > 1 && !s.toks[len(s.toks)-1].stop
 }
 
+// othersMailbox tells whether words name the mailbox of a firm or a club,
+// where the sender is none: "la password della PEC dell'associazione".
+func othersMailbox(words []string, names map[string]bool) bool {
+	for i := 0; i+2 < len(words); i++ {
+		if words[i] != "pec" && words[i] != "casella" || !lex().small["ofwhat"][words[i+1]] || !lex().small["firm"][words[i+2]] {
+			continue
+		}
+		for n := range names {
+			if lex().small["firm"][n] || lex().small["firmname"][n] || firmEnding(n) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// firmEnding: the mailbox rossisrl@… is a firm's.
+func firmEnding(name string) bool {
+	for _, end := range []string{"srl", "srls", "snc", "sas", "spa"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
+}
+
 // contact tells whether a sentence is the writer's address, below a letter
 // without a closing formula: "FERRI SRL | Via Roma 12 | Tel. 051 234567". All
 // its words are names, small words or those of addresses.
@@ -222,8 +252,11 @@ func (s *sentence) contact() bool {
 	small, address := lex().plain, false
 	for i := range s.toks {
 		tok := &s.toks[i]
-		if tok.kind != kindWord && tok.kind != kindWeird {
+		if tok.kind != kindWord && tok.kind != kindWeird || len(tok.words) == 0 {
 			continue
+		}
+		if article := lex().small["says"]; article[tok.core] || i == 0 && article[tok.words[0]] {
+			return false // "È il PIN del cellulare"
 		}
 		for _, w := range tok.words {
 			known := small["address"][w]
