@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -77,16 +78,28 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// buildKillable builds the program with its kill points.
+// buildKillable gives the program with its kill points.
 func buildKillable(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ingest")
-	out, err := exec.Command("go", "build", "-tags", "killpoints", "-o", path, ".").CombinedOutput()
+	path, err := buildKillableOnce()
 	if err != nil {
-		t.Fatalf("building with kill points: %v\n%s", err, out)
+		t.Fatal(err)
 	}
 	return path
 }
+
+var buildKillableOnce = sync.OnceValues(func() (string, error) {
+	program, err := buildOnce()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(program), "killable")
+	out, err := exec.Command("go", "build", "-tags", "killpoints", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building with kill points: %w\n%s", err, out)
+	}
+	return path, nil
+})
 
 // readPoints lists "name:n" for the first three times that each point is
 // reached.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -62,6 +63,22 @@ func TestDeadlyMessage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The notes are made for what is near the cursor only; a deadly message behind
+// many others, of which nothing is recorded, is found all the same.
+func TestDeadlyMessageFarBehind(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{})
+	for i := range 350 {
+		s.imap.Deliver(studioPEC, "INBOX", fmt.Appendf(nil, "From: x@y.example\r\nTo: %s\r\nX-Trasporto: posta-certificata\r\nMessage-ID: <%d@y.example>\r\nSubject: altro\r\n\r\nciao\r\n", studioPEC, i), time.Now())
+	}
+	bad, last := s.submission(verdi, 8, passwords[verdi]), s.submission(bianchi, 7, passwords[bianchi])
+	s.deliver(bad, last)
+	if died := s.untilPassed(buildKillable(t), "PEC_INGEST_KILL_TEXT="+idOf(bad)); died < 2 || died > 4 {
+		t.Errorf("died %d times before all others were read, want two to four times", died)
+	}
+	s.wantGet(bianchi, passwords[bianchi])
 }
 
 // untilPassed starts the service, again each time that it dies, until it has

@@ -38,6 +38,7 @@ type judging struct {
 
 	cursor *vault.Cursor // a mark: all before it are handed over
 	count  int           // how many these are
+	now    bool          // at once
 	still  chan struct{} // a mark: all before it are committed once it is closed
 }
 
@@ -77,10 +78,10 @@ func (l *line) add(all []judged) {
 	}
 }
 
-// passed moves the cursor behind what was handed over so far, soon; count is
-// how many messages that are.
-func (l *line) passed(cur vault.Cursor, count int) {
-	l.order <- &judging{cursor: &cur, count: count}
+// passed moves the cursor behind what was handed over so far, soon or now; count
+// is how many messages that are.
+func (l *line) passed(cur vault.Cursor, count int, now bool) {
+	l.order <- &judging{cursor: &cur, count: count, now: now}
 }
 
 // wait returns when all that was handed over is committed.
@@ -152,7 +153,7 @@ func (l *line) commitInOrder(ctx context.Context) (failed error) {
 		case one.cursor != nil:
 			cur = one.cursor
 			p.step(one.count)
-			soon := time.Since(moved) >= cursorEvery
+			soon := one.now || time.Since(moved) >= cursorEvery
 			if soon {
 				flush()
 			}

@@ -62,8 +62,8 @@ func (p *pass) scan(ctx context.Context) error {
 		p.holes[uid] = true
 		p.trial[uid] = noted[uid].Reason == trialReason
 	}
-	if p.onTrial.Load() {
-		p.trial = nil
+	if p.wary = 0; p.onTrial.Load() {
+		p.wary = trialAtLeast
 	}
 
 	total := len(uids)
@@ -81,7 +81,7 @@ func (p *pass) scan(ctx context.Context) error {
 	err = p.caught("reading the inbox", func() error {
 		err := p.scanAll(ctx, l, uids, cur)
 		if err == nil {
-			l.passed(end, total)
+			l.passed(end, total, false)
 		}
 		return err
 	})
@@ -99,12 +99,13 @@ func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cu
 	for done := 0; done < len(uids); {
 		// The first one is small: what it brings is read beside the next.
 		batch := uids[done:min(done+min(headerBatch, firstHeaders+done), len(uids))]
+		wary := p.wary > 0
 		if err := p.scanBatch(ctx, l, batch); err != nil {
 			return err
 		}
 		done += len(batch)
 		cur.NextUID = max(cur.NextUID, batch[len(batch)-1]+1)
-		l.passed(cur, done)
+		l.passed(cur, done, wary)
 	}
 	return nil
 }
@@ -169,8 +170,10 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	if err != nil {
 		return err
 	}
-	rest, alone := s.onTrialOnly(func(uid uint32) bool { return !p.opts.DryRun && (p.trial == nil || p.trial[uid]) })
+	all := p.wary > 0
+	rest, alone := s.onTrialOnly(func(uid uint32) bool { return !p.opts.DryRun && (all || p.trial[uid]) })
 	for _, one := range alone {
+		p.wary--
 		gone, err := p.readOnTrial(ctx, l, one, headers)
 		missing = append(missing, gone...)
 		if err != nil {

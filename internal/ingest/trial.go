@@ -18,11 +18,18 @@ import (
 // it leaves the note behind; the message is then passed over, read again later
 // and again on trial, and given up after holeTries, like any other hole.
 //
-// The note costs a commit a message. In an ordinary scan there is none.
+// The note costs two commits a message. So it is made for the first batches of
+// headers only, and the cursor is moved behind each: what a service died at is
+// not far behind the cursor, and each one that dies further on has brought the
+// next one nearer. In an ordinary scan there is none.
 
 // jobReading is when the service that reads the inbox began to; the zero time
 // once it has ended by itself.
 const jobReading = "reading"
+
+// trialAtLeast is how many messages a scan on trial reads in that way at least,
+// if there are so many; then it is an ordinary one from its next batch on.
+const trialAtLeast = 200
 
 const trialReason = "the service ended while it read the message"
 
