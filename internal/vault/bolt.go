@@ -168,6 +168,10 @@ func (s *boltStore) inPlace() error {
 func (s *boltStore) commit(tx *bolt.Tx) error {
 	id := tx.ID()
 	err := s.guard(tx.Commit)
+	// What stood on the pages written was read for them: pieces of a large file
+	// may be beside a small record.
+	stats := tx.Stats()
+	s.touched.Add(stats.GetPageAlloc())
 	if err == nil || s.broken.Load() {
 		return err
 	}
@@ -304,6 +308,7 @@ func (kv *boltKV) scanCopy(prefix string, fn func(key string, v []byte) error) e
 		pre := []byte(prefix)
 		for k, v := c.Seek(pre); k != nil && bytes.HasPrefix(k, pre); k, v = c.Next() {
 			all = append(all, pair{string(k), bytes.Clone(v)})
+			kv.touch(len(k) + len(v))
 		}
 		return nil
 	})
