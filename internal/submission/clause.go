@@ -15,6 +15,9 @@ func aboutElse(l *line, from, end int) bool {
 		end++
 	}
 	strange, field := 0, false
+	if words := wordsBetween(l, start, end); !lex().has(words, "password", "app") && (contractEnds(words) || hasSmall(words, "deadline")) {
+		return true
+	}
 	for i := start; i < end; {
 		tok := &l.toks[i]
 		if len(tok.words) == 0 || tok.kind != kindWord {
@@ -43,6 +46,31 @@ func aboutElse(l *line, from, end int) bool {
 		i = max(i+1, l.tokOf[min(tok.where+len(p.words)-1, len(l.tokOf)-1)]+1)
 	}
 	return field || strange >= 2
+}
+
+// contractEnds: "la PEC scade il 30/06/2024", "il contratto PEC scade …": the
+// mailbox' own date, which is later than a password's.
+func contractEnds(words []string) bool {
+	for i, w := range words {
+		if !lex().small["rented"][w] {
+			continue
+		}
+		for k := i + 1; k < len(words) && k <= i+2; k++ {
+			if _, ok := lex().longest(words[k:], "expires"); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func hasSmall(words []string, s section) bool {
+	for _, w := range words {
+		if lex().small[s][w] {
+			return true
+		}
+	}
+	return false
 }
 
 // longClause is how many tokens on either side are looked at.

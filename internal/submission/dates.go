@@ -223,6 +223,13 @@ func (d *dater) dateAt(l *line, i int) (day time.Time, year bool, n int, ok bool
 	if day, n := d.endOfThis(l, i); n > 0 {
 		return day, false, n, true
 	}
+	if i+2 < len(l.toks) && len(l.toks[i+2].core) == 4 { // "13 02 2024"
+		if m := reDMY.FindStringSubmatch(core + "/" + l.toks[i+1].core + "/" + l.toks[i+2].core); m != nil {
+			if day, ok = makeDay(fullYear(m[3]), num(m[2]), num(m[1])); ok && day.Year() >= 2000 && day.Year() < 2100 {
+				return day, true, 3, true
+			}
+		}
+	}
 	if i+4 < len(l.toks) && l.toks[i+1].s == "/" && l.toks[i+3].s == "/" { // "13 / 02 / 2024"
 		if m := reDMY.FindStringSubmatch(core + "/" + l.toks[i+2].core + "/" + l.toks[i+4].core); m != nil {
 			day, ok = makeDay(fullYear(m[3]), num(m[2]), num(m[1]))

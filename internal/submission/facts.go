@@ -328,17 +328,44 @@ func (f *facts) addClaims(l *line) {
 		if !ends && i < len(l.toks)-1 {
 			continue
 		}
-		strong, weak := lex().has(w, "extend"), lex().has(w, "extendweak")
+		strong, weak, told := lex().has(w, "extend"), lex().has(w, "extendweak"), tells(w)
 		f.moving = f.moving || strong || weak
-		open := tok.quest || lex().has(w, "notyet") && !instead(w)
+		open := tok.quest || lex().has(w, "notyet") && !instead(w) || strong && deniesExtension(w)
 		switch {
 		case (strong || weak) && open:
 			f.undone = true
-		case strong, weak && (dated || lex().has(w, "didit")):
+		case strong, weak && (dated && told || lex().has(w, "didit")):
 			f.extend = true
 		}
 		w, dated = nil, false
 	}
+}
+
+// tells: "posticipo al 13/02" says that it is done, "di posticipare al 13/02"
+// doesn't.
+func tells(w []string) bool {
+	for i := range w {
+		if p, ok := lex().longest(w[i:], "extendweak"); ok && !strings.HasSuffix(p.words[0], "are") {
+			return true
+		}
+	}
+	return false
+}
+
+// deniesExtension: "non l'ho prorogata", but not "non l'ho cambiata ma ho
+// prorogato …".
+func deniesExtension(w []string) bool {
+	for i := range w {
+		if _, ok := lex().longest(w[i:], "extend"); !ok {
+			continue
+		}
+		for k := i - 1; k >= 0 && k >= i-4 && !lex().has(w[k:k+1], "instead"); k-- {
+			if lex().small["denial"][w[k]] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // instead: "non ho generato una nuova password ma ho posticipato la scadenza":
