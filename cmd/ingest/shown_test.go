@@ -135,3 +135,24 @@ func TestRestoreBesideService(t *testing.T) {
 		t.Errorf("a vault was made: %v", err)
 	}
 }
+
+// A server that answers and refuses the password sends nothing: check says so,
+// and does not try it again either.
+func TestCheckSMTPPassword(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t, studioOptions{clients: []string{rossi}, smtp: true})
+	if out := s.ok("check"); !strings.Contains(out, "ok       smtp      signed in to "+studioPEC) {
+		t.Errorf("check with the right password: got\n%s", out)
+	}
+	s.write("smtp-password", "vecchiaPassword1\n", 0o600)
+	s.edit("password_file = \"inbox-password\"\nfrom = ", "password_file = \"smtp-password\"\nfrom = ")
+	if r := s.exits(exitFailed, "check"); !strings.Contains(r.stdout, "error    smtp") || strings.Contains(r.stdout, "vecchiaPassword1") {
+		t.Errorf("check with a refused password: got %s", r)
+	}
+	if r := s.run("check"); !strings.Contains(r.stdout, "is not tried again") {
+		t.Errorf("check once more: got %s, want that it is not tried again", r)
+	}
+	if n := len(s.sink.received()); n > 0 {
+		t.Errorf("check has sent %d mails", n)
+	}
+}

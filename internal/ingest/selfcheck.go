@@ -3,16 +3,16 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"filippo.io/age"
 
 	"pec-ingest/internal/config"
+	"pec-ingest/internal/notify"
 	"pec-ingest/internal/vault"
 )
 
@@ -209,23 +209,37 @@ func (s *Service) checkInbox(ctx context.Context) CheckLine {
 	return CheckLine{"inbox", LevelOK, "signed in to " + s.cfg.Inbox.Username + " on " + s.cfg.Inbox.Host, ""}
 }
 
-// checkSMTP looks whether the server answers; it sends nothing.
+// checkSMTP logs in as one who sends would, by the same rules, and sends
+// nothing: a server that answers and refuses the password is no help.
 func (s *Service) checkSMTP(ctx context.Context) CheckLine {
 	if !s.cfg.SMTP.Enabled {
 		return CheckLine{"smtp", LevelWarning, "there is no [smtp]: nothing is sent", "clients get neither answers nor warnings"}
 	}
-	password, err := s.SMTPPassword()
+	c, err := s.smtpConfig()
 	if err != nil {
 		return CheckLine{"smtp", LevelError, err.Error(), HintOf(err)}
 	}
-	password.Wipe()
-	d := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(s.cfg.SMTP.Host, strconv.Itoa(s.cfg.SMTP.Port)))
+	defer c.Password.Wipe()
+	if err := s.mayLogIn(ctx, AccountSMTP, c.Password, true); err != nil {
+		return CheckLine{"smtp", LevelError, err.Error(), HintOf(err)}
+	}
+	trying, cancel := context.WithTimeout(ctx, smtpCheckWait)
+	defer cancel()
+	err = notify.LogIn(trying, c)
+	if noteErr := s.noteLogin(ctx, login{AccountSMTP, c.Password, smtpAnswer(err), err}, true); noteErr != nil {
+		return CheckLine{"smtp", LevelError, noteErr.Error(), HintOf(noteErr)}
+	}
 	if err != nil {
-		return CheckLine{"smtp", LevelError, err.Error(), "is smtp.host right, and the port open?"}
+		hint := "is smtp.host right, and the port open?"
+		if se, ok := errors.AsType[*notify.SendError](err); ok && se.Hint != "" {
+			hint = se.Hint
+		} else if ok && se.Code != 0 {
+			hint = "the server answers and does not let the studio in: try again later, or ask the provider"
+		}
+		return CheckLine{"smtp", LevelError, err.Error(), hint}
 	}
-	if err := conn.Close(); err != nil {
-		return CheckLine{"smtp", LevelWarning, err.Error(), ""}
-	}
-	return CheckLine{"smtp", LevelOK, s.cfg.SMTP.Host + " answers", ""}
+	return CheckLine{"smtp", LevelOK, "signed in to " + s.cfg.SMTP.Username + " on " + s.cfg.SMTP.Host, ""}
 }
+
+// smtpCheckWait is more than a server takes that works.
+const smtpCheckWait = 20 * time.Second
