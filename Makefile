@@ -44,7 +44,7 @@ FUZZTIME ?= 60s
 fuzz: ## run each fuzz target for FUZZTIME
 	./scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## all measurements, into docs/performance.md; some 8 minutes on a quiet machine
+bench: ## all measurements, into docs/performance.md; some 10 minutes on a quiet machine
 	GO=$(GO) ./scripts/bench.sh
 
 bench-get: ## `ingest get` beside pass and gopass

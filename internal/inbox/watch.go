@@ -56,7 +56,8 @@ func (s *Session) Linger(ctx context.Context, d time.Duration, wake <-chan struc
 		return false, fmt.Errorf("watching the folder: %w", s.explain(ctx, ErrNetwork))
 	case <-end.C:
 	}
-	if err := s.do(ctx, answerBudget, func() error { return s.imap.Noop().Wait() }); err != nil {
+	err = s.do(ctx, answerBudget, func() error { return s.imap.Noop().Wait() })
+	if err != nil && !errors.Is(err, ErrUnavailable) { // it won't say, or Watch finds the session over
 		return false, fmt.Errorf("watching the folder: %w", err)
 	}
 	select {

@@ -141,6 +141,7 @@ func TestLinger(t *testing.T) {
 		{"a message that the server tells of when asked", nil, "* 4 EXISTS\r\nTAG OK done\r\n", true, moment, nil},
 		{"stopped", func(_ *inbox.Session, _ chan struct{}, stop context.CancelFunc) { stop() }, "", false, moment / 2, context.Canceled},
 		{"the session is over", func(s *inbox.Session, _ chan struct{}, _ context.CancelFunc) { s.Close() }, "", false, moment / 2, inbox.ErrClosed},
+		{"NO", nil, "TAG NO not now\r\n", false, moment, nil},
 		{"silent", nil, silent, false, moment + fakeTimeout, inbox.ErrNetwork},
 	} {
 		t.Run(c.name, func(t *testing.T) {

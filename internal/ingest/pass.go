@@ -161,7 +161,8 @@ func (p *pass) run(ctx context.Context) error {
 
 // openBox opens the folder. On the daemon's session it may be open already, and
 // quiet tells that nothing is new in it and nothing is left of earlier passes.
-// Whatever is downloaded is downloaded after the folder was opened in this pass.
+// Whatever is downloaded is downloaded after the folder was opened in this pass,
+// or the server has announced it in the open one.
 func (p *pass) openBox(ctx context.Context) (quiet bool, err error) {
 	cur, err := p.cursor(ctx)
 	if err != nil {
