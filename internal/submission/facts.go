@@ -91,7 +91,7 @@ func (l *letter) gather(body, attached []text) facts {
 	f.otherSubj = (said["other"] || said["otherhere"]) && !said["app"] && !said["mail"] && !said["mailweak"]
 	f.app = said["app"]
 	f.mail, f.mailweak = said["mail"], said["mailweak"]
-	f.titled = f.mail || f.mailweak
+	f.titled = (f.mail || f.mailweak) && !said["other"] && !said["otherhere"]
 	f.moving = said["extend"] || said["extendweak"]
 	f.reply = len(sub) > 0 && (sub[0] == "re" || sub[0] == "r" || sub[0] == "ris" || sub[0] == "aw")
 	f.extend = said["extend"] && !f.reply && !forwards(sub) // those words are somebody else's

@@ -65,7 +65,9 @@ func (v *verdict) foreign(h *hit) bool {
 		}
 		return h.kind != kindStrong || h.zone != zoneOwn || h.label != "" || h.tied || !f.about() || h.other && !h.mail
 	}
-	if h.other && !h.mail || f.onlyOther() && h.label != "app" {
+	// In a letter about the mailbox by its subject a person is asked, see
+	// objections: "Allegati: fattura.pdf" below "Password: abc123".
+	if h.other && !h.mail || f.onlyOther() && h.label != "app" && !(f.titled && h.label == "password" && h.link != linkNear) {
 		v.notes = append(v.notes, NoteOther)
 		return true
 	}

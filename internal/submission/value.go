@@ -357,7 +357,7 @@ func addsPiece(l *line, i int) bool {
 	case kindStrong, kindWeird:
 		return len(next.core) < minLength
 	case kindWord:
-		return len(next.core) == 1
+		return len(next.core) == 1 || len(next.core) == 2 && !knownWord(strings.ToLower(next.core))
 	}
 	return false
 }
@@ -377,9 +377,10 @@ func wrapped(t *text, index int) string {
 	if tok.colon || len(tok.words) > 0 && lex().has(tok.words, "closing", "ui", "greeting", "expiry") {
 		return ""
 	}
+	rest := tok.kind == kindWord && len(tok.core) > 0 && len(tok.core) < minLength && len(last.core) < shortest && !knownWord(strings.ToLower(tok.core)) // "Vr28", "Mk"
 	hyphen := strings.HasSuffix(last.s, "-") && len(last.core) > 1
 	short := len(tok.core) > 0 && len(tok.core) < minLength && (tok.kind == kindNumber || tok.kind == kindStrong || tok.kind == kindWeird)
-	if hyphen && tok.kind != kindOther || short {
+	if hyphen && tok.kind != kindOther || short || rest {
 		return tok.s
 	}
 	return ""
