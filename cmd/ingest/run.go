@@ -79,14 +79,14 @@ func serve(ctx context.Context, env *environment, m *manager) (err error) {
 	d.door.open(d.cfg)
 	wctx, stopWatchdog := context.WithCancel(context.Background())
 	go d.manager.watchdog(wctx, func(ctx context.Context) bool { return d.service.Load().Alive(ctx) })
-	hung := d.loop(ctx, hangup)
+	ended := d.loop(ctx, hangup)
 	stopWatchdog()
 	d.door.close()
 	closeCtx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
-	err = d.socket.Close(closeCtx)
-	if hung != nil {
-		return errors.Join(hung, err) // the vault's transactions are whole or not there at all
+	err = errors.Join(ended, d.socket.Close(closeCtx))
+	if errors.Is(ended, ingest.ErrHung) {
+		return err // the vault's transactions are whole or not there at all
 	}
 	err = errors.Join(err, d.service.Load().Close())
 	env.log.Info("the service has stopped", "event", "service.stopped")
@@ -152,7 +152,7 @@ func (d *daemon) refused(c web.Caller, endpoint string, count int) {
 }
 
 // loop runs the service until ctx ends, changing over to a new configuration
-// at each hangup. What it returns is ErrHung or nil.
+// at each hangup. What it returns is the error of Run.
 func (d *daemon) loop(ctx context.Context, hangup <-chan os.Signal) error {
 	ready := func() { d.manager.tell("READY=1") }
 	for {
@@ -167,6 +167,9 @@ func (d *daemon) loop(ctx context.Context, hangup <-chan os.Signal) error {
 			case <-ctx.Done():
 				d.manager.tell("STOPPING=1")
 				d.env.log.Info("stopping", "event", "service.stopping")
+			case err := <-done: // by itself
+				stop()
+				return err
 			case <-hangup:
 				d.manager.reloading()
 				next = d.reload()

@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"pec-ingest/internal/notify"
 	"pec-ingest/internal/probe"
 	"pec-ingest/internal/secret"
+	"pec-ingest/internal/vault"
 	"pec-ingest/internal/vault/etcdstore"
 )
 
@@ -138,6 +141,9 @@ func (s *Service) watchCluster(ctx context.Context) {
 		if ctx.Err() == nil {
 			s.clusterAnswers(ctx, &away, time.Now(), err)
 		}
+		if s.vaultChanged(ctx) {
+			return
+		}
 		if err == nil {
 			s.daemon.update(func(st *DaemonState) {
 				st.Members, st.Leader = names, ""
@@ -158,6 +164,17 @@ func (s *Service) watchCluster(ctx context.Context) {
 		case <-t.C:
 		}
 	}
+}
+
+// vaultChanged ends the daemon when a later version of this program has changed
+// the vault's format: it can do nothing any more, and must not lead.
+func (s *Service) vaultChanged(ctx context.Context) bool {
+	err := s.vault.View(vault.Glance(ctx), func(*vault.Tx) error { return nil })
+	if !errors.Is(err, vault.ErrNewerFormat) {
+		return false
+	}
+	s.daemon.end(&Error{Class: NoVault, Msg: fmt.Sprintf("vault %q", s.cfg.Vault.URL), Err: err})
+	return true
 }
 
 func (c *cluster) set(t *etcdstore.Term, own bool) {

@@ -36,12 +36,16 @@ var ErrHung = errors.New("ingest: something did not stop in time; nothing stored
 // delivers what the outbox holds, until ctx ends; then it finishes what was
 // begun, within five seconds. Its error is nil unless something hung.
 //
-// No trouble ends it: it is a state, shown by Daemon, and a line in the log.
+// No trouble ends it but one: it is a state, shown by Daemon, and a line in the
+// log. A vault that a later version of the program has taken over ends it, with
+// an Error of class NoVault.
 // Run must not be called while another Run of the same Service runs.
 func (s *Service) Run(ctx context.Context, h Hooks) error {
 	d := s.daemon
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	d.mu.Lock()
-	d.running, d.changed, d.beat = true, h.Changed, time.Now()
+	d.running, d.changed, d.beat, d.end = true, h.Changed, time.Now(), end
 	d.state = DaemonState{Phase: PhaseStarting, StartedAt: time.Now().UTC().Truncate(time.Second)}
 	d.mu.Unlock()
 	s.refresh(ctx)
@@ -74,6 +78,9 @@ func (s *Service) Run(ctx context.Context, h Hooks) error {
 	d.mu.Unlock()
 	for _, r := range left {
 		r.answer(Summary{}, ErrStopping)
+	}
+	if cause := (*Error)(nil); err == nil && errors.As(context.Cause(ctx), &cause) {
+		return cause
 	}
 	return err
 }

@@ -134,6 +134,7 @@ type daemon struct {
 
 	mu       sync.Mutex
 	running  bool
+	end      context.CancelCauseFunc // ends Run
 	state    DaemonState
 	requests []*passRequest
 	changed  func(DaemonState)

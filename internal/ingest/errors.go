@@ -65,10 +65,10 @@ func ClassOf(err error) Class {
 }
 
 // LostVault tells whether an error came from a vault that was open and can't be
-// worked with any more: its file is damaged, or was moved away, or its cluster
-// does not answer.
+// worked with any more: its file is damaged, or was moved away; its cluster does
+// not answer, or holds none any more, or one of a later version's format.
 func LostVault(err error) bool {
-	return errors.Is(err, vault.ErrDamaged) || errors.Is(err, vault.ErrMoved) || errors.Is(err, vault.ErrUnavailable)
+	return anyOf(err, vault.ErrDamaged, vault.ErrMoved, vault.ErrUnavailable, vault.ErrMissing, vault.ErrForeign, vault.ErrNewerFormat)
 }
 
 // HintOf is the hint of the first Error in err's chain that has one, else what

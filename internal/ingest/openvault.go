@@ -177,6 +177,8 @@ func systemHint(err error) string {
 		return "the vault's file is damaged, or somebody has changed it: stop the service, then `ingest check` says what is left; docs/recovery.md has the way back"
 	case errors.Is(err, vault.ErrSwapped):
 		return "somebody has changed the vault's file, a record stands in another one's place: stop the service, move the file away, `ingest restore` a backup"
+	case errors.Is(err, vault.ErrNewerFormat):
+		return "install the version that wrote it, or a later one"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only, often after an error of the disk: look into the kernel's log, mend it, mount it again"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

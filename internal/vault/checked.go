@@ -102,7 +102,7 @@ type checkedKV struct {
 }
 
 func newCheckedKV(kv KV, writable bool) *checkedKV {
-	c := &checkedKV{kv: kv, writable: writable, maxKeys: MaxKeys, maxBytes: MaxBytes}
+	c := &checkedKV{kv: kv, writable: writable}
 	if writable {
 		c.written = map[string]int{keySum: 0, keyEngine1: 0, keyEngine2: 0}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,63 @@ func TestFillInterrupted(t *testing.T) {
 		t.Errorf("Fill again: %+v, %v, want %+v", sum, err, want)
 	}
 	mustOpenStore(t, store, o)
+}
+
+// A vault that is taken away under an open one, or replaced, or in another
+// format now, is neither read nor written to any more.
+func TestVaultReplaced(t *testing.T) {
+	o := options(t)
+	store := onEtcd(t)
+	v := mustOpenStore(t, store, o)
+	fill(t, v, 1)
+	other := store()
+	defer other.Close()
+	refused := func(when string, want error) {
+		t.Helper()
+		before, after := map[string]string{}, map[string]string{}
+		pairs := func(m map[string]string) {
+			if err := other.Walk(t.Context(), func(key string, b []byte) error { m[key] = string(b); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pairs(before)
+		put := func(tx *vault.Tx) error { return tx.PutClient(vault.Client{Mailbox: mailboxOf(7)}) }
+		for how, err := range map[string]error{
+			"View": v.View(t.Context(), func(*vault.Tx) error { return nil }), "Update": v.Update(t.Context(), put), "Fill": v.Fill(t.Context(), put),
+		} {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %s: got %v, want %v", when, how, err, want)
+			}
+		}
+		if pairs(after); !maps.Equal(after, before) {
+			t.Errorf("%s: something was written", when)
+		}
+	}
+	setFormat := func(from, to string) {
+		t.Helper()
+		err := other.Update(t.Context(), func(kv vault.KV) error {
+			b, err := kv.Get("meta/format")
+			if err != nil {
+				return err
+			}
+			return kv.Put("meta/format", bytes.Replace(b, []byte(`"format":`+from), []byte(`"format":`+to), 1))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	setFormat("1", "2")
+	refused("newer", vault.ErrNewerFormat)
+	setFormat("2", "1")
+	if got, err := read(v, mailboxOf(0)); err != nil || got != passwordOf(0) {
+		t.Errorf("with its format back: %v", err)
+	}
+	if err := vault.Erase(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	refused("erased", vault.ErrMissing)
+	mustOpenStore(t, store, options(t))
+	refused("replaced", vault.ErrForeign)
 }
 
 // Of two copies to one place at once the later one goes on, undisturbed by the

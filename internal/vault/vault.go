@@ -13,6 +13,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,6 +81,7 @@ type Vault struct {
 	rec   formatRecord
 	now   func() time.Time
 	reads readGroup
+	last  atomic.Pointer[[]byte] // meta/format as transactions saw it last; not in a file
 }
 
 // Info is what a vault says of itself.
@@ -367,8 +370,40 @@ func (v *Vault) Info() Info { return v.rec.Info }
 // View and Update must not be called from inside fn.
 func (v *Vault) View(ctx context.Context, fn func(tx *Tx) error) error {
 	return v.store.View(ctx, func(kv KV) error {
+		if err := v.unchanged(kv); err != nil {
+			return err
+		}
 		return fn(v.tx(kv, false))
 	})
+}
+
+// unchanged demands that what other processes may write to is still the vault
+// that was opened, in a format that this program knows: a later version of it
+// may be at work by now, or the vault may be gone. A file is this process'
+// alone.
+func (v *Vault) unchanged(kv KV) error {
+	if v.bolt != nil {
+		return nil
+	}
+	b, err := kv.Get(keyFormat)
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return ErrMissing
+	}
+	if last := v.last.Load(); last != nil && bytes.Equal(b, *last) {
+		return nil
+	}
+	rec, err := parseFormat(b)
+	if err != nil {
+		return err
+	}
+	if rec.ID != v.rec.ID {
+		return fmt.Errorf("%w that was opened: another one is in its place", ErrForeign)
+	}
+	v.last.Store(&b)
+	return nil
 }
 
 // Update runs fn and commits what it changed, all or nothing. fn may be run
@@ -377,8 +412,16 @@ func (v *Vault) View(ctx context.Context, fn func(tx *Tx) error) error {
 // changes nothing; nor does a commit that fails (disk full: the system's
 // error), after which the vault goes on working.
 func (v *Vault) Update(ctx context.Context, fn func(tx *Tx) error) error {
+	return v.update(ctx, fn, MaxKeys, MaxBytes)
+}
+
+func (v *Vault) update(ctx context.Context, fn func(tx *Tx) error, maxKeys, maxBytes int) error {
 	return v.store.Update(ctx, func(kv KV) error {
+		if err := v.unchanged(kv); err != nil {
+			return err
+		}
 		tx := v.tx(kv, true)
+		tx.kv.maxKeys, tx.kv.maxBytes = maxKeys, maxBytes
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -390,14 +433,8 @@ func (v *Vault) Update(ctx context.Context, fn func(tx *Tx) error) error {
 // transaction is full. It may get larger than others, where the engine allows
 // that: many small changes then wait for the disk once.
 func (v *Vault) Fill(ctx context.Context, fn func(tx *Tx) error) error {
-	return v.store.Update(ctx, func(kv KV) error {
-		tx := v.tx(kv, true)
-		tx.kv.maxKeys, tx.kv.maxBytes = v.Room()
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return tx.kv.finish()
-	})
+	keys, bytes := v.Room()
+	return v.update(ctx, fn, keys, bytes)
 }
 
 // Room is how much Fill may write: MaxKeys and MaxBytes, or more.
