@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if c.Config == "" { // an empty variable is none
 		c.Config = defaultConfig
 	}
-	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, global: &c.global}
+	env := &environment{stdin: stoppable{ctx, stdin}, stdout: stdout, stderr: stderr, global: &c.global}
 	if err := env.openLog(); err != nil {
 		return report(stderr, err)
 	}
