@@ -79,6 +79,7 @@ etcd_password_file = "DIR/password"
 	}
 	certificate(servertest.Leaf{Client: true, Expired: true})
 	refused("an expired certificate", "no encrypted connection", "vault.etcd_cert_file")
+	refused("an expired certificate, which no member need look at", "has expired on ", "vault.etcd_cert_file")
 	write("ca.pem", servertest.NewCA(t).PEM())
 	refused("another authority", "no encrypted connection", "vault.etcd_ca_file")
 	write("ca.pem", ca.PEM())

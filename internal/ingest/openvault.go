@@ -124,14 +124,21 @@ func etcdTLS(cfg *config.Config) (*tls.Config, error) {
 		}
 		defer clear(key)
 		pair, err := tls.X509KeyPair(cert, key)
+		if err == nil && time.Now().After(pair.Leaf.NotAfter) {
+			err = fmt.Errorf("%w on %s: %s", errExpired, pair.Leaf.NotAfter.Format(time.DateOnly), e.CertFile)
+		}
 		return &pair, err
 	}
-	if _, err := load(nil); err != nil {
+	if _, err := load(nil); err != nil && !errors.Is(err, errExpired) {
 		return nil, &Error{Class: BadConfig, Msg: "vault.etcd_cert_file and etcd_key_file", Err: err}
 	}
 	c.GetClientCertificate = load
 	return c, nil
 }
+
+// errExpired ends a handshake here: what a member answers to such a certificate
+// may be lost with the connection.
+var errExpired = errors.New("the certificate has expired")
 
 // etcdHint says what to do where a cluster does not let this process in.
 func etcdHint(err error) string {
