@@ -38,7 +38,7 @@ func newCrowd(t *testing.T, n, letters int, config func(string) string) *crowd {
 	for i := range n {
 		name := fmt.Sprintf("cliente%04d@pec.gestore.example", i)
 		c.names = append(c.names, name)
-		c.want[name] = "Pw" + numbered(i) + "kX"
+		c.want[name] = fmt.Sprintf("Pw%04dkX", i)
 		users = append(users, servertest.User{Name: name, Password: c.want[name]})
 		csv += name + ";Ditta\n"
 	}
@@ -61,7 +61,7 @@ func newCrowd(t *testing.T, n, letters int, config func(string) string) *crowd {
 			age += 83 * days
 			c.warned[name] = true
 		}
-		c.filed = append(c.filed, c.submission(name, age+100, "Vecchia"+numbered(i)), c.submission(name, age, password))
+		c.filed = append(c.filed, c.submission(name, age+100, fmt.Sprintf("Vecchia%04d", i)), c.submission(name, age, password))
 	}
 	for i := range letters {
 		c.stay = append(c.stay, c.letter(c.names[i%n], float64(i%140), "Fattura", "In allegato la fattura del mese.\n"))
@@ -70,10 +70,6 @@ func newCrowd(t *testing.T, n, letters int, config func(string) string) *crowd {
 	c.deliver(all...)
 	return c
 }
-
-// numbered is a part of a password that no other has. None has a character four
-// times in a row: such a one is no generated password, and a person is asked.
-func numbered(i int) string { return fmt.Sprintf("%02dz%02d", i/100, i%100) }
 
 // leading is the state of the one that leads; nil while nobody does.
 func leading(list []*member) *ingest.DaemonState {

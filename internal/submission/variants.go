@@ -158,8 +158,9 @@ func read(s string, in setting) reading {
 	return r
 }
 
-// masked tells whether a part of s is left out: "Xy****9k". Nothing that is
-// generated has one character four times in a row, or three asterisks.
+// masked tells whether a part of s is left out: "Xy****9k", "Xyxxxx9k". Three
+// or four of the characters that people put in its place; "Xy00009k" is what a
+// program may have made.
 func masked(s string) bool {
 	run, prev := 0, rune(0)
 	for _, c := range s {
@@ -168,7 +169,7 @@ func masked(s string) bool {
 		}
 		run++
 		prev = c
-		if run >= 4 || run >= 3 && (c == '*' || c == '•' || c == '_') {
+		if run >= 3 && strings.ContainsRune("*•●_", c) || run >= 4 && strings.ContainsRune("xX#?.-", c) {
 			return true
 		}
 	}
