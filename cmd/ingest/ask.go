@@ -1,12 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"pec-ingest/internal/ingest"
@@ -25,17 +26,27 @@ func (e *environment) ask(file string) (secret.Secret, error) {
 	if !term.IsTerminal(int(tty.Fd())) {
 		return secret.Secret{}, ingest.ErrNobodyToAsk
 	}
+	e.asked = true
+	passphrase, err := typeUnseen(tty, tty, fmt.Sprintf("Passphrase of %s: ", file))
+	if err != nil {
+		return secret.Secret{}, &ingest.Error{Class: ingest.NoVault, Msg: "reading the passphrase", Err: err}
+	}
+	return passphrase, nil
+}
+
+// typeUnseen reads a line from a terminal, which does not show it, after a
+// question written to w.
+func typeUnseen(tty *os.File, w io.Writer, question string) (secret.Secret, error) {
 	before, err := term.GetState(int(tty.Fd()))
 	if err != nil {
-		return secret.Secret{}, ingest.ErrNobodyToAsk
+		return secret.Secret{}, err
 	}
 	// Ctrl-C must not leave a terminal behind that shows nothing.
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(interrupted)
 
-	e.asked = true
-	fmt.Fprintf(tty, "Passphrase of %s: ", file)
+	fmt.Fprint(w, question)
 	typed := make(chan typedIn, 1)
 	go func() {
 		b, err := term.ReadPassword(int(tty.Fd()))
@@ -46,17 +57,35 @@ func (e *environment) ask(file string) (secret.Secret, error) {
 	select {
 	case a = <-typed:
 	case <-interrupted:
-		a.err = errors.New("interrupted")
+		a.err = errInterrupted
 		_ = term.Restore(int(tty.Fd()), before)
 	}
-	fmt.Fprintln(tty)
-	if a.err != nil {
-		return secret.Secret{}, &ingest.Error{Class: ingest.NoVault, Msg: "reading the passphrase", Err: a.err}
-	}
-	return a.passphrase, nil
+	fmt.Fprintln(w)
+	return a.line, a.err
 }
 
 type typedIn struct {
-	passphrase secret.Secret
-	err        error
+	line secret.Secret
+	err  error
+}
+
+// terminal is standard input if somebody types there, else nil.
+func (e *environment) terminal() *os.File {
+	s, ok := e.stdin.(stoppable)
+	if !ok {
+		return nil
+	}
+	f, ok := s.r.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return f
+}
+
+// dropTyped throws away what was typed beyond the line that was asked for: a
+// Ctrl-D, by habit, would end the shell.
+func (e *environment) dropTyped() {
+	if e.typedOn != nil {
+		_ = unix.IoctlSetInt(int(e.typedOn.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+	}
 }

@@ -68,7 +68,8 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
-	asked          bool // somebody at the terminal was asked
+	asked          bool     // somebody at the terminal was asked
+	typedOn        *os.File // the terminal at which a password was typed
 }
 
 func (e *environment) openLog() error {

@@ -152,13 +152,13 @@ func (c *reviewApproveCmd) Run(ctx context.Context, env *environment) error {
 	}
 	var typed secret.Secret
 	if c.Typed {
-		if typed, err = readPassword(env.stdin); err != nil {
+		if typed, err = env.readPassword(); err != nil {
 			return err
 		}
 		defer typed.Wipe()
 		if typed.IsZero() {
 			return &ingest.Error{Class: ingest.Usage, Msg: "no password on standard input",
-				Hint: fmt.Sprintf("ingest review approve %d --typed < file, or type it and end with Ctrl-D", c.N)}
+				Hint: fmt.Sprintf("ingest review approve %d --typed < file, or type it and press Enter", c.N)}
 		}
 	}
 	return env.with(ingest.Writing, func(s backend) error {

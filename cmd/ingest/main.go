@@ -90,6 +90,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		c.Config = defaultConfig
 	}
 	env := &environment{stdin: stoppable{ctx, stdin}, stdout: stdout, stderr: stderr, global: &c.global}
+	defer env.dropTyped()
 	if err := env.openLog(); err != nil {
 		return report(stderr, err)
 	}

@@ -31,7 +31,7 @@ type otpAddCmd struct {
 }
 
 func (c *otpAddCmd) Run(ctx context.Context, env *environment) error {
-	seed, err := readLine(env.stdin, maxSeed)
+	seed, err := env.readLine("Seed or otpauth:// URI: ", maxSeed)
 	if err != nil {
 		return err
 	}

@@ -110,16 +110,34 @@ func (c *getCmd) Run(ctx context.Context, env *environment) error {
 // maxPassword is more than any provider allows.
 const maxPassword = 1024
 
-// readPassword reads one line; the line end is no part of it.
-func readPassword(r io.Reader) (secret.Secret, error) { return readLine(r, maxPassword) }
+// readPassword reads one line from standard input, all that there is in it; the
+// line end is no part of it. On a terminal it asks, the line ends with Enter, and
+// it is not shown.
+func (e *environment) readPassword() (secret.Secret, error) {
+	return e.readLine("Password: ", maxPassword)
+}
 
 // readLine is readPassword for a line of at most so many bytes.
-func readLine(r io.Reader, most int) (secret.Secret, error) {
-	b, err := io.ReadAll(io.LimitReader(r, int64(most)+2))
+func (e *environment) readLine(question string, most int) (secret.Secret, error) {
+	if tty := e.terminal(); tty != nil {
+		e.typedOn = tty
+		typed, err := typeUnseen(tty, e.stderr, question)
+		if err != nil {
+			return secret.Secret{}, fmt.Errorf("reading from the terminal: %w", err)
+		}
+		defer typed.Wipe()
+		return oneLine(typed.Reveal(), most)
+	}
+	b, err := io.ReadAll(io.LimitReader(e.stdin, int64(most)+2))
 	defer clear(b)
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("reading standard input: %w", err)
 	}
+	return oneLine(b, most)
+}
+
+// oneLine is b without its line end, if that is one line of text.
+func oneLine(b []byte, most int) (secret.Secret, error) {
 	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	fault := &ingest.Error{Class: ingest.Usage, Hint: "give it alone, on one line"}
 	switch {
@@ -152,7 +170,7 @@ func (c *setCmd) Run(ctx context.Context, env *environment) error {
 	if c.Inbox == (c.Mailbox != "") {
 		return &ingest.Error{Class: ingest.Usage, Msg: "say whose password it is", Hint: "a mailbox, or --inbox for the studio's own"}
 	}
-	password, err := readPassword(env.stdin)
+	password, err := env.readPassword()
 	if err != nil {
 		return err
 	}

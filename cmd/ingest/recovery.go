@@ -194,7 +194,7 @@ func readIdentity(env *environment, file string) ([]byte, error) {
 		return b, err
 	}
 	fmt.Fprintln(env.stderr, "ingest: the key is protected: its passphrase is read from standard input")
-	passphrase, err := readPassword(env.stdin)
+	passphrase, err := env.readLine("Passphrase: ", maxPassword)
 	if err != nil {
 		return nil, err
 	}
