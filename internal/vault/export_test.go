@@ -40,6 +40,9 @@ func OpenBolt(path string) (Store, error) {
 	return openBolt(f, false)
 }
 
+// Touched is how much was read of the mapping since it was given back.
+func Touched(s Store) int64 { return s.(*boltStore).touched.Load() }
+
 // Waiting is how many reads wait to be recorded together.
 func Waiting(v *Vault) int {
 	v.reads.mu.Lock()
