@@ -153,7 +153,7 @@ func base64Block(lines []srcLine) int {
 	return n
 }
 
-// isBase64 tells whether s is made of base64's letters, or is the checksum of
+// base64Line tells whether s is made of base64's letters, or is the checksum of
 // an armour.
 func base64Line(s string) bool {
 	body := strings.TrimRight(s, "=")
