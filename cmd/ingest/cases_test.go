@@ -271,6 +271,7 @@ func TestInterrupted(t *testing.T) {
 			break
 		}
 		broken++
+		s.imap.AwaitGone(studioPEC) // what the server was told last is done
 		if r.code != exitFailed || !strings.Contains(r.stderr, "ingest: error: ") {
 			t.Fatalf("interrupted after %v: got %s, want exit 1 and an error", delay, r)
 		}

@@ -292,11 +292,6 @@ func TestNotDumpable(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	chmod(t, dir, 0o755)
-	b, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := filepath.Join(dir, "ingest")
 	// A service that takes every call and never answers holds each command.
 	socket := filepath.Join(dir, "s")
 	listener := silent(t, socket)
@@ -307,7 +302,7 @@ func TestNotDumpable(t *testing.T) {
 	defer mute.Close()
 	config := fmt.Sprintf("[inbox]\nhost = \"127.0.0.1\"\nusername = \"a@pec.example\"\n[web]\nlisten = \"\"\nsocket = %q\n"+
 		"[[oauth]]\nid = \"x\"\nclient_id = \"c\"\ndevice_url = \"https://%s/d\"\ntoken_url = \"https://%s/t\"\n", socket, mute.Addr(), mute.Addr())
-	if err := errors.Join(os.WriteFile(own, b, 0o755), os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o644)); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
@@ -327,7 +322,7 @@ func TestNotDumpable(t *testing.T) {
 	}
 	for _, args := range []string{"get a@b.example", "get a@b.example --wait", "set a@b.example", "set --inbox", "otp get a@b.example", "otp add a@b.example",
 		"review show 1 --reveal", "review approve 1", "use a@b.example 1", "rekey", "backup kept/copy.db", "once", "check", "status", "client export a@b.example", "read --reveal -", "login x"} {
-		cmd := exec.Command(own, append([]string{"--config", filepath.Join(dir, "config.toml")}, strings.Fields(args)...)...)
+		cmd := exec.Command(program, append([]string{"--config", filepath.Join(dir, "config.toml")}, strings.Fields(args)...)...)
 		stdin, err := cmd.StdinPipe() // stays open: what reads it waits
 		if err != nil {
 			t.Fatal(err)

@@ -216,3 +216,30 @@ func (r *recorder) Skipf(format string, args ...any) {
 	r.skipped, r.text = true, fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
+
+// Whoever looks at a folder while messages are moved out of it sees what is
+// there, and no failure.
+func TestMessagesWhileTheyGo(t *testing.T) {
+	const n = 300
+	d := servertest.StartDovecot(t, servertest.DovecotOptions{Users: []servertest.User{{Name: rossi, Password: "x"}}})
+	d.CreateFolder(rossi, "INBOX.Altro")
+	for range n {
+		d.Deliver(rossi, "INBOX", letter, time.Time{})
+	}
+	moved := make(chan struct{})
+	go func() {
+		defer close(moved)
+		d.Doveadm("move", "-u", rossi, "INBOX.Altro", "mailbox", "INBOX", "ALL")
+	}()
+	for going := true; going; {
+		select {
+		case <-moved:
+			going = false
+		default:
+		}
+		d.Messages(rossi, "INBOX")
+	}
+	if in, out := len(d.Messages(rossi, "INBOX")), len(d.Messages(rossi, "INBOX.Altro")); in != 0 || out != n {
+		t.Errorf("got %d messages and %d moved, want 0 and %d", in, out, n)
+	}
+}

@@ -103,7 +103,7 @@ func (d *Dovecot) mkdir(path string) {
 // failure.
 func (d *Dovecot) Messages(user, folder string) []Stored {
 	d.tb.Helper()
-	out := d.Doveadm("-f", "json", "fetch", "-u", user,
+	out := d.standing("-f", "json", "fetch", "-u", user,
 		"uid flags date.received.unixtime size.physical hdr.message-id", "mailbox", folder, "ALL")
 	var rows []struct {
 		UID   string `json:"uid"`
@@ -269,6 +269,25 @@ func (d *Dovecot) Doveadm(args ...string) []byte {
 		d.tb.Fatalf("doveadm %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.Bytes()
+}
+
+// standing is Doveadm for a look at a folder: where messages went away while
+// it looked, which it takes for a failure, it looks again.
+func (d *Dovecot) standing(args ...string) []byte {
+	d.tb.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		cmd := d.doveadmCommand(args...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err := cmd.Run()
+		if err == nil {
+			return stdout.Bytes()
+		}
+		if !strings.Contains(stderr.String(), "Message was expunged") || time.Now().After(deadline) {
+			d.tb.Fatalf("doveadm %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+		}
+	}
 }
 
 func (d *Dovecot) doveadmCommand(args ...string) *exec.Cmd {

@@ -340,8 +340,11 @@ func leaderOf(t *testing.T, admin *clientv3.Client, etcd *servertest.Etcd) int {
 
 func memberID(t *testing.T, admin *clientv3.Client, etcd *servertest.Etcd, i int) uint64 {
 	t.Helper()
-	resp, err := admin.MemberList(context.Background())
-	must(t, err)
+	var resp *clientv3.MemberListResponse
+	must(t, whenHealthy(func(ctx context.Context) (err error) {
+		resp, err = admin.MemberList(ctx)
+		return err
+	}))
 	for _, m := range resp.Members {
 		if m.Name == fmt.Sprintf("m%d", i) {
 			return m.ID
@@ -418,7 +421,9 @@ func TestTerm(t *testing.T) {
 	p := prefix()
 	ctx := context.Background()
 	conf := func(name string) etcdstore.Config {
-		return etcdstore.Config{Endpoints: etcd.Endpoints, Prefix: p, Member: name, Follow: true}
+		c := etcdstore.Config{Endpoints: etcd.Endpoints, Prefix: p, Member: name, Follow: true}
+		c.Lease(60) // none ends by itself here, also on a slow machine
+		return c
 	}
 	a, b := open(t, conf("a")), open(t, conf("b"))
 	first, err := a.Campaign(ctx)
@@ -495,7 +500,9 @@ func TestCalls(t *testing.T) {
 	p := prefix()
 	ctx := context.Background()
 	conf := func(name string) etcdstore.Config {
-		return etcdstore.Config{Endpoints: etcd.Endpoints, Prefix: p, Member: name}
+		c := etcdstore.Config{Endpoints: etcd.Endpoints, Prefix: p, Member: name}
+		c.Lease(60) // none ends by itself here, also on a slow machine
+		return c
 	}
 	a, b := open(t, conf("a")), open(t, conf("b"))
 	term, err := a.Campaign(ctx)
