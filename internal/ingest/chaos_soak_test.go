@@ -289,7 +289,7 @@ func (s *soak) day(day int) {
 		s.away, s.smtpAway = 0, 0
 	}
 	for _, hour := range []int{7, 11, 17} {
-		time.Sleep(time.Until(s.born.AddDate(0, 0, day).Add(time.Duration(hour) * time.Hour)))
+		time.Sleep(time.Until(s.born.UTC().AddDate(0, 0, day).Add(time.Duration(hour) * time.Hour)))
 		for _, m := range s.order {
 			s.act(s.clients[m], hour)
 		}
@@ -444,7 +444,7 @@ func (s *soak) checkWarnings() {
 		}
 	}
 	s.t.Logf("%d runs, %d of them quiet; %d times a client had to be warned, %d more without a quiet run for it", len(s.runs), s.quietRuns(), due-excused, excused)
-	if 10*excused > due {
+	if excused > 3+due/10 { // of the few of the short form chance may take some
 		s.t.Errorf("%d of %d warnings can't be judged: the faults left no quiet run for them", excused, due)
 	}
 }

@@ -62,7 +62,7 @@ func TestInboxExpires(t *testing.T) {
 			return notify.Receipt{}, beforeDot()
 		}
 		at := func(day int) {
-			time.Sleep(time.Until(b.born.AddDate(0, 0, day).Add(10 * time.Hour)))
+			time.Sleep(time.Until(b.born.UTC().AddDate(0, 0, day).Add(10 * time.Hour)))
 			if _, err := b.service.Once(context.Background(), ingest.RunOptions{}); err != nil {
 				t.Fatalf("day %d: %v", day, err)
 			}

@@ -100,6 +100,9 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 			return s.lostRace(ctx, resp, base, id, lead, fenced)
 		}
 		if refused(err) && !open {
+			if full(err) {
+				return true, s.refusedAsFull(ctx, err, id, func(rev int64) { s.committed(base, value, writes, rev) })
+			}
 			return true, refusal(err)
 		}
 		open = true
@@ -107,6 +110,29 @@ func (s *Store) commit(ctx context.Context, base generation, writes map[string]w
 			return true, fmt.Errorf("%w: %w: %s", vault.ErrOutcomeUnknown, perr, reason(err))
 		}
 	}
+}
+
+// refusedAsFull judges a commit that was answered with "no space". etcd says so
+// also of one that it carries out: where the space was used up between its two
+// looks at it (quotaApplierV3). made is called with the revision of one that was.
+func (s *Store) refusedAsFull(ctx context.Context, err error, id string, made func(rev int64)) error {
+	var rev int64
+	asked := s.read(ctx, func(ctx context.Context) error {
+		resp, err := s.client.Get(ctx, s.own)
+		if err == nil && len(resp.Kvs) > 0 && string(resp.Kvs[0].Value) == id {
+			rev = resp.Kvs[0].ModRevision
+		}
+		return err
+	})
+	if asked != nil {
+		return fmt.Errorf("%w: %w: %s", vault.ErrOutcomeUnknown, asked, reason(err))
+	}
+	if rev == 0 {
+		return refusal(err)
+	}
+	s.log.Warn("a commit was made with the last space that etcd has", "event", "cluster.commit_found")
+	made(rev)
+	return nil
 }
 
 // lostRace judges a transaction whose comparisons did not hold.

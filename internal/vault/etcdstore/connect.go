@@ -19,6 +19,9 @@ import (
 // dialOptions are what lies below etcd's own client.
 func dialOptions(c Config) []grpc.DialOption {
 	var options []grpc.DialOption
+	if c.unary != nil {
+		options = append(options, grpc.WithChainUnaryInterceptor(c.unary))
+	}
 	if c.stream != nil {
 		options = append(options, grpc.WithChainStreamInterceptor(c.stream))
 	}

@@ -53,6 +53,9 @@ func refused(err error) bool {
 	return false
 }
 
+// full tells whether the cluster says that it has no more space.
+func full(err error) bool { return errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace) }
+
 // badCertificate tells whether a connection failed because one side does not
 // take the other's certificate. gRPC has nothing but a text for it, and not
 // even that where a server just hangs up.

@@ -38,5 +38,8 @@ func (c *Config) Lease(seconds int64) { c.lease = seconds }
 // OnStream puts a function before each stream from the cluster.
 func (c *Config) OnStream(fn grpc.StreamClientInterceptor) { c.stream = fn }
 
+// OnRequest puts a function before each request to the cluster.
+func (c *Config) OnRequest(fn grpc.UnaryClientInterceptor) { c.unary = fn }
+
 // Sweep is one round of sweepEvery.
 func (s *Store) Sweep(before map[string]int64) map[string]int64 { return s.sweep(before) }

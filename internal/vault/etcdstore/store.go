@@ -76,6 +76,7 @@ type Config struct {
 
 	lease  int64                        // seconds; 0: LeaseTTL
 	stream grpc.StreamClientInterceptor // what tests put before streams; nil: nothing
+	unary  grpc.UnaryClientInterceptor  // and before other requests
 }
 
 // Store is an open prefix. It is safe for concurrent use.
