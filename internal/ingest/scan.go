@@ -210,7 +210,7 @@ func (p *pass) readSorted(ctx context.Context, l *line, s sorted, headers map[ui
 		return err
 	}
 	for part := range slices.Chunk(s.large, siftBatch) {
-		next, err := p.look(ctx, lookedAt(part), firstLook, headers)
+		next, err := p.look(ctx, lookedAt(part), looks[0], headers)
 		if err == nil {
 			err = finish()
 		}
@@ -347,27 +347,35 @@ func (p *pass) readLarge(ctx context.Context, l *line, g *glance, headers map[ui
 // readRest downloads what follows the beginnings that are known. odd are
 // messages whose length is not what the server says: they are read whole.
 func (p *pass) readRest(ctx context.Context, l *line, begun []*looked, headers map[uint32]inbox.Header) (odd, missing []uint32, err error) {
-	if len(begun) == 0 {
-		return nil, nil, nil
-	}
-	known := map[uint32]*looked{}
-	uids := make([]uint32, 0, len(begun))
-	for _, m := range begun {
-		known[m.uid] = m
-		uids = append(uids, m.uid)
-	}
-	missing, err = p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
-		return p.sess.Peek(ctx, uids, firstLook, restUpTo, func(m inbox.Message) error {
-			answered(m.UID)
-			m.Raw = append(known[m.UID].first, m.Raw...)
-			if int64(len(m.Raw)) != m.Size {
-				odd = append(odd, m.UID)
-				return nil
+	for _, from := range looks {
+		first := map[uint32][]byte{}
+		var uids []uint32
+		for _, m := range begun {
+			if int64(len(m.first)) == from {
+				first[m.uid] = m.first
+				uids = append(uids, m.uid)
 			}
-			return l.judge(headers[m.UID], m)
+		}
+		if len(uids) == 0 {
+			continue
+		}
+		gone, err := p.getAll(ctx, uids, func(uids []uint32, answered func(uint32)) ([]uint32, error) {
+			return p.sess.Peek(ctx, uids, from, restUpTo, func(m inbox.Message) error {
+				answered(m.UID)
+				m.Raw = append(first[m.UID], m.Raw...)
+				if int64(len(m.Raw)) != m.Size {
+					odd = append(odd, m.UID)
+					return nil
+				}
+				return l.judge(headers[m.UID], m)
+			})
 		})
-	})
-	return odd, missing, err
+		missing = append(missing, gone...)
+		if err != nil {
+			return odd, missing, err
+		}
+	}
+	return odd, missing, nil
 }
 
 func locationOf(p *pass, uid uint32, messageID string) vault.Location {

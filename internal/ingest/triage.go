@@ -19,13 +19,16 @@ import (
 // is small and is taken whole at once; what is larger shows its text in its
 // first kilobytes, and its documents behind.
 const (
-	wholeUpTo   = 24 << 10  // larger envelopes are first looked into:
-	firstLook   = 16 << 10  // so far, and where their text goes on,
-	secondLook  = 128 << 10 // so far
+	wholeUpTo   = 24 << 10  // larger envelopes are first looked into
 	restUpTo    = 256 << 10 // up to this size what is known is not asked for again
 	siftBatch   = 64        // messages whose beginnings are held at once
 	skippedNote = "not downloaded: its text is about something else"
 )
+
+// looks are how many bytes of a large envelope are looked at: the first of them,
+// and where the text goes on behind these the next. What is not twice as large
+// as the next look is downloaded instead.
+var looks = [...]int64{8 << 10, 32 << 10, 128 << 10}
 
 // triage tells from the header fields whether a message must be looked at.
 // They are not signed, so all they may say is "skip": a message that claims
@@ -82,51 +85,48 @@ type looked struct {
 	size  int64
 	first []byte
 
-	// What outline says of first.
+	// What first says.
 	outer    pec.Outer
-	outline  *submission.Outline
+	outline  *submission.Outline // nil unless it is no submission, as far as was seen
 	sections [][]int
+	matters  bool // its text was seen and may be about a password: more of it changes nothing
 }
 
-// sift looks into large envelopes and sorts out those that are surely no
-// submission. whole are those to be downloaded; of begun the beginning is
-// known, and the rest worth asking for.
+// sift looks into large envelopes, of which g is the first look, and sorts out
+// those that are surely no submission. whole are those to be downloaded; of
+// begun the beginning is known, and the rest worth asking for.
 func (p *pass) sift(ctx context.Context, g *glance, headers map[uint32]inbox.Header) (whole []uint32, begun []*looked, none []judged, missing []uint32, err error) {
-	missing = g.missing
-	var longer []*looked
-	useless, unclear, lost, err := p.sortOut(ctx, g.seen())
-	missing = append(missing, lost...)
-	if err != nil {
-		return nil, nil, nil, missing, err
-	}
-	for _, m := range unclear {
-		if m.size > restUpTo {
-			longer = append(longer, m)
-		} else {
-			begun = append(begun, m)
-		}
-	}
-	if len(longer) > 0 {
-		further, err := p.look(ctx, longer, secondLook, headers)
-		if err != nil {
-			return nil, nil, nil, missing, err
-		}
-		missing = append(missing, further.missing...)
-		more, rest, lost, err := p.sortOut(ctx, further.seen())
+	for i := 0; ; i++ {
+		missing = append(missing, g.missing...)
+		useless, unclear, lost, err := p.sortOut(ctx, g.seen())
 		missing = append(missing, lost...)
 		if err != nil {
 			return nil, nil, nil, missing, err
 		}
-		useless = append(useless, more...)
-		for _, m := range rest {
-			whole = append(whole, m.uid)
+		for _, m := range useless {
+			none = append(none, judged{at: locationOf(p, m.uid, m.outer.ID), received: headers[m.uid].InternalDate, claimed: m.outer.Claimed,
+				kind: pec.KindEnvelope, skipped: skippedNote})
+		}
+		var further []*looked
+		for _, m := range unclear {
+			switch {
+			case int64(len(m.first)) != looks[i]: // not as long as the server says
+				whole = append(whole, m.uid)
+			case m.outline == nil && !m.matters && i+1 < len(looks) && m.size > 2*looks[i+1]:
+				further = append(further, m)
+			case m.size <= restUpTo:
+				begun = append(begun, m)
+			default:
+				whole = append(whole, m.uid)
+			}
+		}
+		if len(further) == 0 {
+			return whole, begun, none, missing, nil
+		}
+		if g, err = p.look(ctx, further, looks[i+1], headers); err != nil {
+			return nil, nil, nil, missing, err
 		}
 	}
-	for _, m := range useless {
-		none = append(none, judged{at: locationOf(p, m.uid, m.outer.ID), received: headers[m.uid].InternalDate, claimed: m.outer.Claimed,
-			kind: pec.KindEnvelope, skipped: skippedNote})
-	}
-	return whole, begun, none, missing, nil
 }
 
 func lookedAt(uids []uint32) []*looked {
@@ -183,7 +183,7 @@ func (p *pass) look(ctx context.Context, list []*looked, upTo int64, headers map
 				workers <- struct{}{}
 				defer func() { <-workers }()
 				if !p.guarded(one.uid, func() { one.read(p.Reader, h) }) {
-					one.outline = nil // to be downloaded whole, and judged
+					one.outline, one.matters = nil, true // to be downloaded whole, and judged
 				}
 			})
 			return nil
@@ -245,6 +245,7 @@ func (p *pass) sortOut(ctx context.Context, list []*looked) (useless, unclear []
 
 // read looks whether what is known of an envelope is no submission: outline is
 // then set, and sections are the parts of which that is still to be shown.
+// Where its text was seen to its end and is not that, it matters.
 func (m *looked) read(r Reader, h inbox.Header) {
 	m.outer = r.Outer(h.Raw)
 	g, ok := r.Glimpse(m.first)
@@ -263,6 +264,7 @@ func (m *looked) read(r Reader, h inbox.Header) {
 		subject, mailbox = bareSubject(c.Subject), pec.MailboxOf(c.Sender)
 	}
 	if mailbox == "" || !o.Useless(subject, mailbox) || g.Sender == "" && !o.Useless("", mailbox) {
+		m.matters = true
 		return
 	}
 	m.outline = o

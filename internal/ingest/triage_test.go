@@ -40,6 +40,7 @@ func triageLetters() []pectest.Letter {
 		{Subject: "Bilancio", Text: other, HTML: "<p>" + other + "</p>", Attachments: []pectest.Attachment{pdf, pdf}},
 		{Subject: "Bilancio", Text: other, Attachments: []pectest.Attachment{logo, large}},
 		{Subject: "Bilancio", Text: long, Attachments: []pectest.Attachment{large}},
+		{Subject: "Bilancio", Text: long[:12_000], Attachments: []pectest.Attachment{large}},
 		{Subject: "Bilancio", Text: other, Attachments: slices.Repeat([]pectest.Attachment{pdf}, 12)},
 		{Subject: "Documenti", Text: other, Attachments: []pectest.Attachment{pdf, note}},
 		{Subject: "Documenti", Text: other, Attachments: []pectest.Attachment{large, large, note}},
@@ -63,7 +64,7 @@ func TestTriageChangesNothing(t *testing.T) {
 	for _, style := range pectest.Styles() {
 		for i, l := range triageLetters() {
 			n++
-			if i < 4 {
+			if i < 5 {
 				useless++
 			}
 			at = at.Add(time.Minute)
