@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"errors"
@@ -189,12 +190,19 @@ func cutAfter(t *testing.T, path, to string, limit int, whole *int) (stop func()
 			if err != nil {
 				return
 			}
+			// A command that waits for long looks for a sign of life, too: its
+			// bytes are none of the backup's.
+			request := bufio.NewReader(front)
+			if begin, _ := request.Peek(len("POST /v1/daemon")); string(begin) == "POST /v1/daemon" {
+				front.Close()
+				continue
+			}
 			back, err := net.Dial("unix", to)
 			if err != nil {
 				front.Close()
 				return
 			}
-			go func() { _, _ = io.Copy(back, front); back.Close() }()
+			go func() { _, _ = io.Copy(back, request); back.Close() }()
 			n, _ := io.CopyN(front, back, int64(limit-*whole))
 			*whole += int(n)
 			front.Close()

@@ -125,7 +125,7 @@ func (s *killStudio) disturbed(w weather) {
 		_, _ = svc.Once(s.t.Context(), ingest.RunOptions{Warn: true})
 	})
 	// Some thirty steps may each have to wait for their timeout.
-	if limit := 60*w.timeout + time.Minute; time.Since(begun) > limit {
+	if limit := 60*w.timeout + patience; time.Since(begun) > limit {
 		s.t.Errorf("the run took %v, want %v at most", time.Since(begun), limit)
 	}
 }
