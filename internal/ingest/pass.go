@@ -62,8 +62,7 @@ type pass struct {
 	folder  string          // read instead of the inbox; see reread.go
 	from    time.Time       // first day looked at; zero: no limit
 	holes   map[uint32]bool // messages of this scan that could not be read earlier
-	trial   map[uint32]bool // those of them that may end the service
-	wary    int             // how many others are read on trial before the rest is not
+	trial   *trial          // which of its messages are read one by one
 	sum     Summary
 
 	rereadFrom time.Time

@@ -57,13 +57,12 @@ func (p *pass) scan(ctx context.Context) error {
 	}
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { _, known := noted[u]; return known }) // a service that died has noted them
 	uids = append(holes, uids...)
-	p.holes, p.trial = map[uint32]bool{}, map[uint32]bool{}
+	p.holes, p.trial = map[uint32]bool{}, newTrial(p.onTrial.Load())
 	for _, uid := range holes {
 		p.holes[uid] = true
-		p.trial[uid] = noted[uid].Reason == trialReason
-	}
-	if p.wary = 0; p.onTrial.Load() {
-		p.wary = trialAtLeast
+		if noted[uid].Reason == trialReason {
+			p.trial.suspect(uid)
+		}
 	}
 
 	total := len(uids)
@@ -73,7 +72,7 @@ func (p *pass) scan(ctx context.Context) error {
 		}
 	}
 	if total == 0 {
-		p.onTrial.Store(false)
+		p.endTrial()
 		return p.moveCursor(ctx, end)
 	}
 	p.beginProgress(total)
@@ -89,7 +88,7 @@ func (p *pass) scan(ctx context.Context) error {
 		return lerr
 	}
 	if err == nil {
-		p.onTrial.Store(false)
+		p.endTrial()
 	}
 	return err
 }
@@ -99,7 +98,7 @@ func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cu
 	for done := 0; done < len(uids); {
 		// The first one is small: what it brings is read beside the next.
 		batch := uids[done:min(done+min(headerBatch, firstHeaders+done), len(uids))]
-		wary := p.wary > 0
+		wary := p.trial.wary() // the batch; the next one may be an ordinary one
 		if err := p.scanBatch(ctx, l, batch); err != nil {
 			return err
 		}
@@ -170,10 +169,11 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 	if err != nil {
 		return err
 	}
-	all := p.wary > 0
-	rest, alone := s.onTrialOnly(func(uid uint32) bool { return !p.opts.DryRun && (all || p.trial[uid]) })
+	rest, alone := s, []sorted(nil)
+	if !p.opts.DryRun { // which notes nothing
+		rest, alone = p.trial.of(s)
+	}
 	for _, one := range alone {
-		p.wary--
 		gone, err := p.readOnTrial(ctx, l, one, headers)
 		missing = append(missing, gone...)
 		if err != nil {

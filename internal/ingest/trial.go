@@ -59,11 +59,41 @@ func (s *Service) endReading(ctx context.Context) {
 	_ = s.vault.Update(ctx, func(tx *vault.Tx) error { return tx.PutJob(jobReading, time.Time{}) })
 }
 
-// onTrialOnly splits off the messages that are read on trial, each alone.
-func (s sorted) onTrialOnly(trial func(uid uint32) bool) (rest sorted, alone []sorted) {
+// endTrial notes that a scan came to its end: the next one is an ordinary one. A
+// dry run notes nothing of what it reads, so it is no trial.
+func (p *pass) endTrial() {
+	if !p.opts.DryRun {
+		p.onTrial.Store(false)
+	}
+}
+
+// trial says which messages of a scan are read on trial: those that a service
+// died at and, after an end that was none, all of the first batches.
+type trial struct {
+	suspects map[uint32]bool
+	left     int // how many messages are read on trial, suspects or not, before the scan is an ordinary one
+}
+
+func newTrial(all bool) *trial {
+	t := &trial{suspects: map[uint32]bool{}}
+	if all {
+		t.left = trialAtLeast
+	}
+	return t
+}
+
+func (t *trial) suspect(uid uint32) { t.suspects[uid] = true }
+
+// wary tells that whatever comes next is on trial.
+func (t *trial) wary() bool { return t.left > 0 }
+
+// of splits off the messages of one batch that are read on trial, each alone,
+// and counts them.
+func (t *trial) of(s sorted) (rest sorted, alone []sorted) {
+	all := t.wary()
 	split := func(uids []uint32, one func(uint32) sorted) (left []uint32) {
 		for _, uid := range uids {
-			if trial(uid) {
+			if all || t.suspects[uid] {
 				alone = append(alone, one(uid))
 			} else {
 				left = append(left, uid)
@@ -75,6 +105,7 @@ func (s sorted) onTrialOnly(trial func(uid uint32) bool) (rest sorted, alone []s
 	rest.small = split(s.small, func(uid uint32) sorted { return sorted{small: []uint32{uid}} })
 	rest.large = split(s.large, func(uid uint32) sorted { return sorted{large: []uint32{uid}} })
 	rest.receipts = split(s.receipts, func(uid uint32) sorted { return sorted{receipts: []uint32{uid}} })
+	t.left -= len(alone)
 	return rest, alone
 }
 

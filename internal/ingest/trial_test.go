@@ -3,11 +3,14 @@ package ingest_test
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pec-ingest/internal/inbox"
+	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/pec"
 	"pec-ingest/internal/vault"
 )
 
@@ -57,4 +60,40 @@ func TestTrial(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A dry run notes nothing of what it reads: the pass behind it is on trial as if
+// there had been none.
+func TestTrialAfterDryRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFaulty(t, "")
+		defer f.close()
+		f.update(func(tx *vault.Tx) error { return tx.PutJob("reading", time.Now()) })
+		f.deliver(false)
+		var noted, judged atomic.Int64
+		real := f.service.Reader.Judge
+		f.service.Reader.Judge = func(raw []byte, o pec.Options) *pec.Judgement {
+			judged.Add(1)
+			f.update(func(tx *vault.Tx) error {
+				holes, err := tx.Holes("INBOX")
+				noted.Add(int64(len(holes)))
+				return err
+			})
+			return real(raw, o)
+		}
+		f.setFail(inbox.ErrNetwork)
+		f.run(func() {
+			f.setFail(nil)
+			if sum, err := f.once(ingest.PassOptions{DryRun: true}); err != nil || sum.Seen != 3 {
+				t.Fatalf("dry run: got %+v, %v", sum, err)
+			}
+			if j, n := judged.Swap(0), noted.Swap(0); j != 3 || n != 0 {
+				t.Errorf("dry run: %d judged, %d of them noted; want 3 and none", j, n)
+			}
+			time.Sleep(time.Hour)
+		})
+		if j, n := judged.Load(), noted.Load(); j != 3 || n != 3 {
+			t.Errorf("the pass behind it: %d judged, %d of them noted; want 3 and all", j, n)
+		}
+	})
 }
