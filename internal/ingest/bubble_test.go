@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -281,4 +282,23 @@ func (b *bubble) storePassword(mailbox, provider string) {
 				ProvenAt: now, Expires: schedule.Day(now, roma()).AddDate(0, 0, 90), ValidityDays: 90, Addr: provider + ".example:993", State: ingest.VersionProven}),
 			tx.PutCredential(vault.Credential{Mailbox: mailbox, Login: mailbox, Last: 1, Current: 1, Proven: 1}))
 	})
+}
+
+// syncBuffer keeps what several goroutines write: a log, or what is said on a
+// connection.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,25 +13,6 @@ import (
 	"pec-ingest/internal/ingest"
 )
 
-// wireLog keeps what was heard and said on a connection.
-type wireLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (w *wireLog) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(b)
-}
-
-// count is how often a command was heard.
-func (w *wireLog) count(command string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Count(w.text.String(), " "+command+"\r\n")
-}
-
 // Passes that are asked for one right behind the other find the connection
 // free: IDLE, for which some servers need a while, begins when no other one has
 // come for a moment. What arrives in that moment is noticed.
@@ -40,13 +20,13 @@ func TestRunOnceAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, "")
 		defer b.close()
-		wire := &wireLog{}
+		wire := &syncBuffer{}
 		b.heard = wire
 		b.run(func() {
 			expect := func(what string, idles, passes int) {
 				t.Helper()
 				synctest.Wait()
-				if got, n := wire.count("IDLE"), b.state().Passes; got != idles || n != passes {
+				if got, n := strings.Count(wire.String(), " IDLE\r\n"), b.state().Passes; got != idles || n != passes {
 					t.Errorf("%s: got %d times IDLE and %d passes, want %d and %d", what, got, n, idles, passes)
 				}
 			}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,23 +39,6 @@ type faulty struct {
 var faultyClients = []string{"prima@pec.gestore.example", "seconda@pec.gestore.example", "terza@pec.gestore.example"}
 
 const unlucky = "seconda@pec.gestore.example"
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 func newFaulty(t *testing.T, extra string) *faulty {
 	t.Helper()

@@ -11,9 +11,9 @@ import (
 	"pec-ingest/internal/vault"
 )
 
-// What is read stays right while the mapped memory is given back, by readers
-// and by a writer beside them.
-func TestMappingGivenBack(t *testing.T) {
+// emptyBolt opens a store that is closed when the test ends.
+func emptyBolt(t *testing.T) vault.Store {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "v.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -22,7 +22,14 @@ func TestMappingGivenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// What is read stays right while the mapped memory is given back, by readers
+// and by a writer beside them.
+func TestMappingGivenBack(t *testing.T) {
+	store := emptyBolt(t)
 	key := func(i int) string { return fmt.Sprintf("key/%03d", i) }
 	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 5_000) }
 	write := func() error {
@@ -70,15 +77,7 @@ func TestMappingGivenBack(t *testing.T) {
 // page is its own affair: newer ones take megabytes where the file was written in
 // large pieces.)
 func TestLargeRecordsCount(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "v.db")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	store, err := vault.OpenBolt(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
+	store := emptyBolt(t)
 	update := func(fn func(kv vault.KV) error) (read int64, back bool) {
 		t.Helper()
 		before := vault.Touched(store)
