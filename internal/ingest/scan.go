@@ -32,14 +32,24 @@ func (p *pass) scan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from, since := cur.NextUID, time.Time{}
 	if cur.UIDValidity != p.box.UIDValidity {
 		if cur.UIDValidity != 0 {
 			p.log.Warn("the inbox was renumbered by its server: reading it again from its start", "event", "inbox.renumbered",
 				"uidvalidity_was", cur.UIDValidity, "uidvalidity_is", p.box.UIDValidity)
 		}
-		cur = vault.Cursor{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, NextUID: 1}
-		from, since = 1, p.since()
+		cur = vault.Cursor{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, NextUID: 1, Since: p.since()}
+	}
+	from, since := cur.NextUID, cur.Since
+	end := cur
+	end.Since = time.Time{}
+	if !since.IsZero() {
+		// What is too old now must lie before the cursor afterwards, or the next
+		// pass, which asks for no day, would take it for new.
+		all, err := p.sess.Search(ctx, from, time.Time{})
+		if err != nil {
+			return p.inboxError(err)
+		}
+		end.NextUID = behind(end.NextUID, all)
 	}
 	uids, err := p.sess.Search(ctx, from, since)
 	if err != nil {
@@ -51,10 +61,7 @@ func (p *pass) scan(ctx context.Context) error {
 		return err
 	}
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
-	end := cur
-	if len(uids) > 0 {
-		end.NextUID = slices.Max(uids) + 1
-	}
+	end.NextUID = behind(end.NextUID, uids)
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { _, known := noted[u]; return known }) // a service that died has noted them
 	uids = append(holes, uids...)
 	p.holes, p.trial = map[uint32]bool{}, newTrial(p.onTrial.Load())
@@ -91,6 +98,14 @@ func (p *pass) scan(ctx context.Context) error {
 		p.endTrial()
 	}
 	return err
+}
+
+// behind is the first UID behind next and all of uids.
+func behind(next uint32, uids []uint32) uint32 {
+	for _, uid := range uids {
+		next = max(next, uid+1)
+	}
+	return next
 }
 
 // scanAll hands all that can matter over to l, and lets the cursor follow.
@@ -143,7 +158,7 @@ func (p *pass) moveCursor(ctx context.Context, cur vault.Cursor) error {
 		if err != nil {
 			return err
 		}
-		if was.UIDValidity == cur.UIDValidity && was.NextUID == cur.NextUID {
+		if was.UIDValidity == cur.UIDValidity && was.NextUID == cur.NextUID && was.Since.Equal(cur.Since) {
 			return nil // a poll without news writes nothing
 		}
 		cur.At = p.now

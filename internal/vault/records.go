@@ -248,9 +248,12 @@ type Cursor struct {
 	NextUID       uint32    `json:"next_uid,omitempty"`
 	At            time.Time `json:"at,omitzero"`
 	FirstPassDone bool      `json:"first_pass_done,omitempty"`
+	// Since is the first day that counts behind NextUID, as long as a first pass
+	// has not come to its end; zero: all do.
+	Since time.Time `json:"since,omitzero"`
 }
 
-func (c Cursor) normal() Cursor { c.At = second(c.At); return c }
+func (c Cursor) normal() Cursor { c.At, c.Since = second(c.At), second(c.Since); return c }
 
 // Hole is a message below the cursor that could not be read yet.
 type Hole struct {

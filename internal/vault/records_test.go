@@ -43,7 +43,7 @@ func TestRecordsComeBack(t *testing.T) {
 		Location: vault.Location{Folder: "INBOX", UIDValidity: 7, UID: 12, MessageID: "opec1"},
 		Filed:    "moved", NoReply: true}
 	seen := vault.Seen{ID: "opec1", At: now, Verdict: "accepted", Folder: "INBOX", UIDValidity: 1, UID: 2}
-	cursor := vault.Cursor{Folder: "INBOX", UIDValidity: 1, NextUID: 9, At: now, FirstPassDone: true}
+	cursor := vault.Cursor{Folder: "INBOX", UIDValidity: 1, NextUID: 9, At: now, FirstPassDone: true, Since: now}
 	hole := vault.Hole{Folder: "INBOX", UIDValidity: 1, UID: 5, Tries: 2, NextAt: later, Reason: "network"}
 	attempts := vault.Attempts{Mailbox: rossi, Day: "2026-11-22", Refusals: 2}
 	refused := vault.Refused{At: now, Reason: "bad-signature", ClaimedID: "x", ClaimedSender: rossi,
