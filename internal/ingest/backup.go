@@ -74,7 +74,7 @@ func backupError(path string, err error) error {
 	case errors.Is(err, fs.ErrExist):
 		e.Hint = "a backup never overwrites: choose another name"
 	case errors.Is(err, fs.ErrNotExist):
-		e.Hint = "the folder above its folder is not there: is the disk mounted?"
+		e.Hint = "only the last folder of a path is made, and none right below /: is the path right, and the disk mounted?"
 	case errors.Is(err, vault.ErrPermissions):
 		e.Hint = "choose a folder to which nobody else can write; one that does not exist is made so"
 	}

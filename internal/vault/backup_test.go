@@ -193,6 +193,11 @@ func TestSaveBackupAndRestore(t *testing.T) {
 	}
 	// Of folders that are not there only the last is made: no disk, no backup.
 	away := filepath.Join(t.TempDir(), "disk")
+	const typo = "/pec-ingest-no-such-folder"
+	t.Cleanup(func() { os.RemoveAll(typo) })
+	if _, err := vault.SaveBackup(filepath.Join(typo, "backup.db"), save); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder right below the root: got %v, want ErrNotExist", err)
+	}
 	if _, err := vault.SaveBackup(filepath.Join(away, "pec-ingest", "backup.db"), save); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("on a disk that isn't there: got %v, want fs.ErrNotExist", err)
 	}

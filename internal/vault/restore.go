@@ -13,12 +13,19 @@ import (
 // SaveBackup writes a backup file: write gives its bytes (Vault.Backup here,
 // or the stream of a daemon), which are checked as VerifyFile does before the
 // file gets its name. It never overwrites (fs.ErrExist). The file is 0600; its
-// folder is made 0700 if there is none, and else must be one that nobody but
-// its owner may write to.
+// folder is made 0700 if there is none (fs.ErrNotExist where there is none above
+// it either, or that is the root), and else must be one that nobody but its
+// owner may write to.
 func SaveBackup(path string, write func(io.Writer) error) (Summary, error) {
-	// Its folder is made where it is missing, but not those above: on a disk
-	// that isn't there now they would be made on this one.
-	if _, err := os.Stat(filepath.Dir(filepath.Dir(path))); err != nil {
+	// Its folder is made where it is missing, but not those above, and none
+	// right below the root: on a disk that isn't there now they would be made on
+	// this one.
+	folder := filepath.Dir(path)
+	above := filepath.Dir(folder)
+	if above == "/" {
+		above = folder
+	}
+	if _, err := os.Stat(above); err != nil {
 		return Summary{}, fmt.Errorf("making the folder: %w", err)
 	}
 	return save(path, checkUnshared, write)
