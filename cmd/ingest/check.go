@@ -13,6 +13,7 @@ import (
 	"pec-ingest/internal/config"
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/vault"
+	"pec-ingest/internal/web"
 )
 
 type checkCmd struct {
@@ -30,6 +31,7 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	lines = append(lines, checkSockets(cfg))
 	if c.Recovery != "" {
 		lines = append(lines, recoveryLine("recovery", "the vault", "vault.recipients_file", "passwords", func() (int, error) {
 			return proveRecovery(ctx, env, cfg, c.Recovery)
@@ -61,6 +63,22 @@ func (c *checkCmd) Run(ctx context.Context, env *environment) error {
 		}
 	}
 	return nil
+}
+
+const shorterSocket = "choose a shorter path, such as /run/pec-ingest/ingest.sock"
+
+// checkSockets tells whether a service could listen where the configuration
+// says, and let in whom it names.
+func checkSockets(cfg *config.Config) ingest.CheckLine {
+	for _, socket := range []struct{ key, path string }{{"web.socket", cfg.Web.Socket}, {"web.page_socket", cfg.Web.PageSocket}} {
+		if err := web.CheckPath(socket.path); err != nil {
+			return ingest.CheckLine{Name: "socket", Level: ingest.LevelError, Msg: cfg.Where(socket.key) + ": " + err.Error(), Hint: shorterSocket}
+		}
+	}
+	if _, err := access(cfg); err != nil {
+		return ingest.CheckLine{Name: "socket", Level: ingest.LevelError, Msg: err.Error(), Hint: ingest.HintOf(err)}
+	}
+	return ingest.CheckLine{Name: "socket", Level: ingest.LevelOK, Msg: cfg.Web.Socket}
 }
 
 // selfCheck has the daemon check itself where one runs.

@@ -120,8 +120,11 @@ func (d *daemon) listen() error {
 		Refused: d.refused, Log: d.env.log})
 	if err != nil {
 		hint := "web.socket must be in a folder that the service may write to"
-		if errors.Is(err, web.ErrInUse) {
+		switch {
+		case errors.Is(err, web.ErrInUse):
 			hint = "another service answers there: give each its own web.socket"
+		case errors.Is(err, web.ErrPathTooLong):
+			hint = shorterSocket
 		}
 		return &ingest.Error{Msg: "web.socket", Err: err, Hint: hint}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -31,13 +32,15 @@ type CheckLine struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
-// SelfCheck looks whether a configuration would work: keys, trust, vault,
-// inbox, SMTP, clock. It changes nothing, and tries each password at most
+// SelfCheck looks whether a configuration would work: keys, trust, the commands
+// of [alert], vault, inbox, SMTP, clock. It changes nothing, and tries each password at most
 // once.
 func SelfCheck(ctx context.Context, cfg *config.Config, s *Service, openErr error, now time.Time) []CheckLine {
 	lines := []CheckLine{{"config", LevelOK, cfg.Path + " is valid", ""}}
 	lines = append(lines, checkKeys(cfg)...)
 	lines = append(lines, checkTrust(cfg, now)...)
+	lines = append(lines, checkSince(cfg, now)...)
+	lines = append(lines, checkCommands(cfg)...)
 	if openErr != nil {
 		return append(lines, CheckLine{"vault", LevelError, openErr.Error(), HintOf(openErr)})
 	}
@@ -155,6 +158,37 @@ func checkTrust(cfg *config.Config, now time.Time) []CheckLine {
 			l.Level, l.Msg, l.Hint = LevelWarning, l.Msg+": a newer one has been due since "+c.NextUpdate.Format(time.DateOnly), "fetch it again; revoked signers in it are refused all the same"
 		}
 		lines = append(lines, l)
+	}
+	return lines
+}
+
+// checkSince warns of a first day that is still to come.
+func checkSince(cfg *config.Config, now time.Time) []CheckLine {
+	since := cfg.Inbox.Since.Format(time.DateOnly)
+	if since <= now.In(cfg.Policy.Location).Format(time.DateOnly) {
+		return nil
+	}
+	return []CheckLine{{"since", LevelWarning, cfg.Where("inbox.since") + ": " + since + " is in the future: the first pass will take nothing",
+		"the day from which on messages count; \"\" = as far back as a password can be valid"}}
+}
+
+// checkCommands looks whether the programs of [alert] are there and may be
+// run, and runs none.
+func checkCommands(cfg *config.Config) []CheckLine {
+	var lines []CheckLine
+	for _, c := range []struct {
+		key     string
+		command []string
+	}{{"alert.command", cfg.Alert.Command}, {"alert.heartbeat_command", cfg.Alert.HeartbeatCommand}} {
+		if len(c.command) == 0 {
+			continue
+		}
+		line := CheckLine{"alert", LevelOK, c.key + ": " + c.command[0], ""}
+		if _, err := exec.LookPath(c.command[0]); err != nil {
+			line = CheckLine{"alert", LevelError, cfg.Where(c.key) + ": " + err.Error(),
+				"the whole path of a program that the service's account may run (`chmod 755`), its arguments as further strings"}
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }

@@ -74,8 +74,8 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if len(path) > maxPath {
-		return nil, fmt.Errorf("connecting: %w: %w", ErrNoService, ErrPathTooLong)
+	if err := CheckPath(path); err != nil {
+		return nil, fmt.Errorf("connecting: %w: %w", ErrNoService, err)
 	}
 	var full error
 	for {

@@ -39,12 +39,20 @@ func socketMode(named bool) fs.FileMode {
 	return 0o660
 }
 
+// CheckPath answers ErrPathTooLong for a path that no socket may have.
+func CheckPath(path string) error {
+	if len(path) > maxPath {
+		return ErrPathTooLong
+	}
+	return nil
+}
+
 // OpenSocket takes the lock beside the socket, removes a stale socket, and
 // listens. The lock is held as long as its file is open; it decides between
 // two services that start at the same moment.
 func OpenSocket(path string, mode fs.FileMode) (lock *os.File, l *net.UnixListener, err error) {
-	if len(path) > maxPath {
-		return nil, nil, ErrPathTooLong
+	if err := CheckPath(path); err != nil {
+		return nil, nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, nil, err
