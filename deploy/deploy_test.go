@@ -85,7 +85,7 @@ func TestUnitSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		"Type=notify", "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'", "Restart=on-failure", "RestartPreventExitStatus=6", "User=pec-ingest",
+		"Type=notify", "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'", "Restart=on-failure", "StartLimitIntervalSec=0", "RestartPreventExitStatus=6", "User=pec-ingest",
 		"StateDirectory=pec-ingest", "StateDirectoryMode=0700", "RuntimeDirectory=pec-ingest",
 		"ExecStart=/usr/bin/ingest --log-format journal run", "MemorySwapMax=0", "LimitCORE=0",
 		"LoadCredential=identity.txt:/etc/pec-ingest/private/identity.txt",

@@ -50,7 +50,7 @@ func TestEndpointRights(t *testing.T) {
 		}
 	}
 	slices.Sort(readers)
-	if want := []string{"daemon", "get", "history", "metrics", "page.link", "profile", "status"}; !slices.Equal(readers, want) {
+	if want := []string{"daemon", "get", "history", "metrics", "page.link", "profile", "status", "waiting"}; !slices.Equal(readers, want) {
 		t.Errorf("readers may call %v, want %v", readers, want)
 	}
 }

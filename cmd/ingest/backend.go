@@ -31,6 +31,7 @@ type backend interface {
 	History(ctx context.Context, mailbox string) ([]ingest.HistoryRow, error)
 	Profile(ctx context.Context, mailbox, login string, program []string) (ingest.Profile, error)
 	Daemon(ctx context.Context) (*ingest.DaemonState, error)
+	Waiting(ctx context.Context, mailbox string) (ingest.Waiting, error)
 
 	Set(ctx context.Context, r ingest.SetRequest, now time.Time) (ingest.SetResult, error)
 	SetInbox(ctx context.Context, r ingest.SetInboxRequest, now time.Time) (ingest.SetInboxResult, error)

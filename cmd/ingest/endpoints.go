@@ -73,6 +73,10 @@ func endpoints(now current, d *door) []endpoint {
 			func(ctx context.Context, s *ingest.Service, _ string, _ nothing) (*ingest.DaemonState, error) {
 				return s.Daemon(ctx)
 			}),
+		op(now, "waiting", web.RightReader, "How much of a mailbox is not done: in review, to be sent, not sent, open.",
+			func(ctx context.Context, s *ingest.Service, _ string, in mailboxIn) (ingest.Waiting, error) {
+				return s.Waiting(ctx, in.Mailbox)
+			}),
 		op(now, "status", web.RightReader, "Each credential: state, days left, last check, next warning.",
 			func(ctx context.Context, s *ingest.Service, _ string, in mailboxIn) ([]ingest.StatusRow, error) {
 				return s.Status(ctx, in.Mailbox, time.Now())

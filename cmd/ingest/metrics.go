@@ -120,7 +120,11 @@ func monitor(rows []ingest.StatusRow, d *ingest.DaemonState) (code int, line str
 		}
 		if d.Waiting.Failed > 0 {
 			code = max(code, monitorWarning)
-			parts += fmt.Sprintf(", %d not sent", d.Waiting.Failed)
+			parts += fmt.Sprintf(", %d perhaps not sent", d.Waiting.Failed)
+		}
+		if d.SendError != "" {
+			code = max(code, monitorWarning)
+			parts += ", messages can't be sent"
 		}
 	}
 	if parts == "" {
@@ -142,6 +146,11 @@ func monitorStatus(ctx context.Context, env *environment, mailbox string) error 
 		d, err := b.Daemon(ctx)
 		if err != nil {
 			return err
+		}
+		if d != nil && mailbox != "" { // what waits of others is not its matter
+			if d.Waiting, err = b.Waiting(ctx, mailbox); err != nil {
+				return err
+			}
 		}
 		code, line = monitor(rows, d)
 		return nil

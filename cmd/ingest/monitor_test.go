@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pec-ingest/internal/ingest"
+	"pec-ingest/internal/vault"
 )
 
 func TestMonitor(t *testing.T) {
@@ -34,7 +35,8 @@ func TestMonitor(t *testing.T) {
 		{"passes fail", rows("valid"), &ingest.DaemonState{FailingSince: &past}, 1, "WARNING: 1 valid, no pass since 2026-11-22T07:00:00Z"},
 		{"passes fail does not hide worse", rows("broken"), &ingest.DaemonState{FailingSince: &past}, 2, "CRITICAL: 1 broken, no pass"},
 		{"review", rows("valid"), &ingest.DaemonState{Waiting: ingest.Waiting{Review: 2}}, 1, "WARNING: 1 valid, 2 to review"},
-		{"not sent", rows("valid"), &ingest.DaemonState{Waiting: ingest.Waiting{Failed: 1}}, 1, "WARNING: 1 valid, 1 not sent"},
+		{"not sent", rows("valid"), &ingest.DaemonState{Waiting: ingest.Waiting{Failed: 1}}, 1, "WARNING: 1 valid, 1 perhaps not sent"},
+		{"SMTP refuses", rows("valid"), &ingest.DaemonState{SendError: "x"}, 1, "WARNING: 1 valid, messages can't be sent"},
 		{"no password", rows("valid"), &ingest.DaemonState{Phase: ingest.PhaseNoPassword, FailingSince: &past}, 2, "CRITICAL: 1 valid, there is no password for the studio's inbox"},
 		{"inbox refused", rows("valid"), &ingest.DaemonState{Phase: ingest.PhaseRefused, FailingSince: &past}, 2, "CRITICAL: 1 valid, the studio's inbox refuses the password"},
 		{"own password over", rows("valid"), &ingest.DaemonState{InboxDaysLeft: &over}, 2, "CRITICAL: 1 valid, the studio's own password has expired"},
@@ -53,4 +55,36 @@ func TestMonitorUnknown(t *testing.T) {
 	if r.code != monitorUnknown || !strings.HasPrefix(r.stdout, "UNKNOWN: ") || strings.Count(r.stdout, "\n") != 1 {
 		t.Errorf("got %v, want exit 3 and one line UNKNOWN", r)
 	}
+}
+
+// Asked about one mailbox, what waits of another does not count.
+func TestMonitorOneMailbox(t *testing.T) {
+	s := newStudio(t, studioOptions{clients: []string{rossi, verdi}})
+	s.deliver(s.submission(verdi, 2, passwords[verdi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.deliver(s.submission(rossi, 1, passwords[rossi]))
+	s.once(sum{Seen: 1, Accepted: 1})
+	s.inVault(func(tx *vault.Tx) error {
+		_, err := tx.AddReview(vault.Review{Mailbox: rossi, Reason: "ambiguous", OpenedAt: time.Now()})
+		return err
+	})
+	r := s.start()
+	for _, c := range []struct {
+		mailbox string
+		code    int
+		want    string
+	}{
+		{"", monitorWarning, "WARNING: 2 valid, 1 to review\n"},
+		{rossi, monitorWarning, "WARNING: 1 valid, 1 to review\n"},
+		{strings.ToUpper(verdi), monitorOK, "OK: 1 valid\n"},
+	} {
+		args := []string{"status", "--exit-code"}
+		if c.mailbox != "" {
+			args = append(args, c.mailbox)
+		}
+		if got := s.run(args...); got.code != c.code || got.stdout != c.want {
+			t.Errorf("%q: got %v, want exit %d and %q", c.mailbox, got, c.code, c.want)
+		}
+	}
+	r.stop()
 }

@@ -51,7 +51,7 @@ func pageError(err error) error {
 func (s pageSource) Policy() schedule.Policy { return s.now().Policy() }
 
 func (s pageSource) Counts(ctx context.Context) (page.Counts, error) {
-	w, err := s.now().Waiting(ctx)
+	w, err := s.now().Waiting(ctx, "")
 	return page.Counts{Review: w.Review, Failed: w.Failed}, pageError(err)
 }
 

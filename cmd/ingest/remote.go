@@ -117,6 +117,10 @@ func (r *remote) Daemon(ctx context.Context) (*ingest.DaemonState, error) {
 	return ask[*ingest.DaemonState](ctx, r, "daemon", nothing{})
 }
 
+func (r *remote) Waiting(ctx context.Context, mailbox string) (ingest.Waiting, error) {
+	return ask[ingest.Waiting](ctx, r, "waiting", mailboxIn{mailbox})
+}
+
 func (r *remote) Status(ctx context.Context, mailbox string, _ time.Time) ([]ingest.StatusRow, error) {
 	return ask[[]ingest.StatusRow](ctx, r, "status", mailboxIn{mailbox})
 }

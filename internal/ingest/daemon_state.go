@@ -59,7 +59,7 @@ type DaemonState struct {
 type Waiting struct {
 	Review int `json:"review"` // for a person
 	Outbox int `json:"outbox"` // to be sent
-	Failed int `json:"failed"` // could not be sent, or is in doubt
+	Failed int `json:"failed"` // in doubt: nobody knows whether it was sent
 	Open   int `json:"open"`   // judged, without an outcome or still to be filed
 }
 
@@ -212,16 +212,18 @@ func (s *Service) Daemon(ctx context.Context) (*DaemonState, error) {
 	if !running {
 		return nil, nil
 	}
-	waiting, err := s.waiting(ctx)
+	waiting, err := s.waiting(ctx, "")
 	state.Waiting = waiting
 	return &state, err
 }
 
-func (s *Service) waiting(ctx context.Context) (w Waiting, err error) {
+// waiting counts what is not done of one mailbox; "" = of all, and of nobody.
+func (s *Service) waiting(ctx context.Context, mailbox string) (w Waiting, err error) {
+	counts := func(of string) bool { return mailbox == "" || of == mailbox }
 	err = s.vault.View(ctx, func(tx *vault.Tx) error {
 		w = Waiting{}
 		if err := tx.Reviews(func(r vault.Review) error {
-			if r.DecidedAt.IsZero() {
+			if r.DecidedAt.IsZero() && counts(r.Mailbox) {
 				w.Review++
 			}
 			return nil
@@ -233,14 +235,20 @@ func (s *Service) waiting(ctx context.Context) (w Waiting, err error) {
 			return err
 		}
 		for _, o := range open {
-			if o.State == vault.OutQueued {
+			switch {
+			case !counts(o.Mailbox):
+			case o.State == vault.OutQueued:
 				w.Outbox++
-			} else {
+			default:
 				w.Failed++
 			}
 		}
 		subs, err := tx.OpenSubmissions()
-		w.Open = len(subs)
+		for _, sub := range subs {
+			if counts(sub.Mailbox) {
+				w.Open++
+			}
+		}
 		return err
 	})
 	return w, err
@@ -249,7 +257,7 @@ func (s *Service) waiting(ctx context.Context) (w Waiting, err error) {
 // refresh reads into the state what the vault knows.
 func (s *Service) refresh(ctx context.Context) {
 	now := time.Now()
-	waiting, err := s.waiting(ctx)
+	waiting, err := s.waiting(ctx, "")
 	if err != nil {
 		return // the vault's trouble shows in the next pass
 	}

@@ -26,7 +26,7 @@ func (s *Service) Metrics(ctx context.Context, w io.Writer, c *metrics.Counters,
 		}
 		snap.Credentials = append(snap.Credentials, k)
 	}
-	waiting, err := s.waiting(ctx)
+	waiting, err := s.waiting(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -64,8 +64,11 @@ func (s *Service) ListedClient(ctx context.Context, mailbox string) (ClientRow, 
 	return clientRow(c), err
 }
 
-// Waiting counts what is not done, also where no daemon runs.
-func (s *Service) Waiting(ctx context.Context) (Waiting, error) { return s.waiting(ctx) }
+// Waiting counts what is not done of one mailbox, "" = of all, also where no
+// daemon runs.
+func (s *Service) Waiting(ctx context.Context, mailbox string) (Waiting, error) {
+	return s.waiting(ctx, strings.ToLower(mailbox))
+}
 
 // Sending is a message of the outbox without its data.
 type Sending struct {
@@ -206,7 +209,7 @@ func (s *Service) Standing(ctx context.Context, now time.Time) (st Standing, err
 	if st.Daemon, err = s.Daemon(ctx); err != nil {
 		return st, err
 	}
-	if st.Waiting, err = s.waiting(ctx); err != nil {
+	if st.Waiting, err = s.waiting(ctx, ""); err != nil {
 		return st, err
 	}
 	st.InboxUser, st.InboxHost = s.cfg.Inbox.Username, s.cfg.Inbox.Host
