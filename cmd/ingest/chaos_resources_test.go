@@ -130,6 +130,8 @@ func TestChaosDescriptors(t *testing.T) {
 	r := s.start()
 	s.deliver(s.submission(rossi, 1, passwords[rossi]))
 	s.within(patience, "rossi accepted", s.has(rossi, "valid", 1.0))
+	s.within(patience, "the answer sent", func() bool { return len(s.sink.received()) == 1 })
+	s.within(patience, "watching again", func() bool { return strings.Contains(s.ok("status"), "watching the inbox") })
 	used := descriptors(t, r.cmd.Process.Pid)
 	limit := func(n int) {
 		t.Helper()
