@@ -204,8 +204,9 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 	var markErr error
 	if err == nil {
 		// First of all: what is not marked when the process dies is in doubt,
-		// and to note the login takes a slow hash of the password.
-		markErr = s.markOut(ctx, o.N, func(m *vault.Outgoing) {
+		// and to note the login takes a slow hash of the password. It is kept
+		// also when the program is ending.
+		markErr = s.markOut(context.WithoutCancel(ctx), o.N, func(m *vault.Outgoing) {
 			m.State, m.SentAt, m.LastError = vault.OutSent, time.Now(), ""
 		})
 		s.log.Info("message sent", "event", "outbox.sent", "n", o.N, "kind", o.Kind, "to", o.To)
