@@ -161,7 +161,8 @@ func (l *letter) gather(body, attached []text) facts {
 }
 
 // givesParts tells whether the password is given in parts, or to be changed:
-// said in the sentence of a value, or in the one before or behind it.
+// said in the sentence of a value, or in the one before or behind it; that the
+// rest comes another way, anywhere.
 func (t *text) givesParts() bool {
 	value, said := -9, -99 // the sentences that have one last
 	n := 0
@@ -171,7 +172,11 @@ func (t *text) givesParts() bool {
 			continue
 		}
 		n++
-		halves := lex().says(l.words)["half"] // not "fa parte della password"
+		says := lex().says(l.words)
+		if says["rest"] {
+			return true
+		}
+		halves := says["half"] // not "fa parte della password"
 		for k := range l.toks {
 			tok := &l.toks[k]
 			if tok.kind == kindStrong || tok.kind == kindWeird {

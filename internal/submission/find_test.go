@@ -191,6 +191,33 @@ func TestLoose(t *testing.T) {
 	}
 }
 
+// A password whose rest comes another way is a half of one: a person looks at it,
+// wherever in the letter that is said.
+func TestInParts(t *testing.T) {
+	for _, c := range []struct {
+		before, behind string
+		state          submission.State
+	}{
+		{"Il resto ve lo mando per SMS.\n", "", submission.Ambiguous},
+		{"", "Il resto ve lo mando per SMS.\n", submission.Ambiguous},
+		{"Il resto via WhatsApp.\n", "", submission.Ambiguous},
+		{"Il resto su WhatsApp. Grazie mille. A presto.\n\n", "", submission.Ambiguous},
+		{"Il resto ve lo mando per SMS.\nIn allegato trovate la fattura.\nGrazie.\n", "", submission.Ambiguous},
+		{"", "Grazie per la pazienza.\nA presto.\nIl resto per SMS.\n", submission.Ambiguous},
+		{"Gli ultimi due caratteri ve li dico a voce.\n", "", submission.Ambiguous},
+		{"La restante parte nel prossimo messaggio.\n", "", submission.Ambiguous},
+		{"The rest of the password follows by phone.\n", "", submission.Ambiguous},
+		{"", "Per il resto, a disposizione.\n", submission.Found},
+		{"Grazie, resto a disposizione.\n", "", submission.Found},
+	} {
+		r := submission.Find(message("Nuova password", "Buongiorno,\n"+c.before+"Password: Xy7kQ2mv\n"+c.behind+"Cordiali saluti\n"), submission.Options{})
+		if r.State != c.state || len(r.Candidates) != 1 {
+			t.Errorf("%q, %q: got %s and %d candidates, want %s and one", c.before, c.behind, r.State, len(r.Candidates), c.state)
+		}
+		r.Wipe()
+	}
+}
+
 func TestHoldsMore(t *testing.T) {
 	long := "Password: Xy12ab\n\n" + strings.Repeat("Le scrivo anche per la questione del capannone di via Roma. ", 20)
 	if !submission.Find(message("Password", long), submission.Options{}).HoldsMore {
