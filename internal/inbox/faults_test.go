@@ -207,3 +207,23 @@ func TestIdleIsRenewed(t *testing.T) {
 		theirs.Close()
 	})
 }
+
+// A server that lists a message and does not show it has not said that it is
+// gone: it is filed another time.
+func TestFileHidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ name, shown string }{
+			{"nothing", "TAG OK done\r\n"},
+			{"expunge issued", "TAG NO [EXPUNGEISSUED] some are gone\r\n"},
+		} {
+			s := mustTalk(t, on(map[string]string{
+				"UID FETCH":  c.shown,
+				"UID SEARCH": "* SEARCH 1\r\nTAG OK done\r\n",
+			}))
+			filed, gone, err := s.File(t.Context(), 9, []inbox.FileItem{item(1, "a"), item(2, "b")}, inbox.Move)
+			if !errors.Is(err, inbox.ErrCannotFile) || len(filed) != 0 || !slices.Equal(gone, []uint32{2}) {
+				t.Errorf("%s: got filed %v, gone %v, %v; want 2 gone, and ErrCannotFile for 1", c.name, filed, gone, err)
+			}
+		}
+	})
+}

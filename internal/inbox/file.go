@@ -85,7 +85,6 @@ func (s *Session) file(uidValidity uint32, items []FileItem, after After) (filed
 	if !moves && !s.caps.Has(imap.CapUIDPlus) {
 		return nil, nil, fmt.Errorf("%w: it offers neither MOVE nor UIDPLUS", ErrCannotFile)
 	}
-	var same []uint32
 	copied := map[uint32]bool{}
 	if after == Move && !moves {
 		// Before the folder is opened for writing: only one can be open.
@@ -99,9 +98,17 @@ func (s *Session) file(uidValidity uint32, items []FileItem, after After) (filed
 	if s.mailbox.UIDValidity != uidValidity {
 		return nil, nil, ErrUIDValidity
 	}
-	if same, gone, err = s.stillThere(items); err != nil || len(same) == 0 {
+	same, gone, hidden, err := s.stillThere(items)
+	if err != nil {
 		return nil, gone, err
 	}
+	if len(hidden) > 0 {
+		err = fmt.Errorf("%w: the server lists %d of %d and does not show them", ErrCannotFile, len(hidden), len(items))
+	}
+	if len(same) == 0 {
+		return nil, gone, err
+	}
+	hiding := err
 	switch {
 	case moves:
 		err = s.move(same)
@@ -123,6 +130,9 @@ func (s *Session) file(uidValidity uint32, items []FileItem, after After) (filed
 	}
 	if err == nil && len(filed) < len(same) {
 		err = fmt.Errorf("%w: %d of %d stayed", ErrCannotFile, len(same)-len(filed), len(same))
+	}
+	if err == nil {
+		err = hiding
 	}
 	return filed, gone, err
 }
@@ -184,8 +194,10 @@ func (s *Session) cannotFile(err error) error {
 	return err
 }
 
-// stillThere compares the Message-ID of each message with the one given.
-func (s *Session) stillThere(items []FileItem) (same, gone []uint32, err error) {
+// stillThere compares the Message-ID of each message with the one given. What
+// the server does not show is gone if it doesn't list it either, else hidden:
+// that says nothing, and it is asked again another time.
+func (s *Session) stillThere(items []FileItem) (same, gone, hidden []uint32, err error) {
 	want := map[uint32]string{}
 	var uids []uint32
 	for _, it := range items {
@@ -199,6 +211,7 @@ func (s *Session) stillThere(items []FileItem) (same, gone []uint32, err error) 
 	}
 	slices.Sort(uids)
 	found := map[uint32]bool{}
+	var missing []uint32
 	section := &imap.FetchItemBodySection{
 		Peek: true, Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Message-ID"},
 		Partial: &imap.SectionPartial{Offset: 0, Size: MaxHeader},
@@ -214,18 +227,29 @@ func (s *Session) stillThere(items []FileItem) (same, gone []uint32, err error) 
 			return nil
 		}
 		cmd := s.imap.Fetch(uidSet(chunk), opts)
-		if _, err := s.read(cmd, chunk, MaxHeader, false, each); err != nil {
-			return nil, nil, err
+		lost, err := s.read(cmd, chunk, MaxHeader, false, each)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		missing = append(missing, lost...)
+	}
+	listed := map[uint32]bool{}
+	if len(missing) > 0 {
+		if listed, err = s.present(missing); err != nil {
+			return nil, nil, nil, err
 		}
 	}
 	for _, uid := range uids {
-		if found[uid] {
+		switch {
+		case found[uid]:
 			same = append(same, uid)
-		} else {
+		case listed[uid] && slices.Contains(missing, uid):
+			hidden = append(hidden, uid)
+		default:
 			gone = append(gone, uid)
 		}
 	}
-	return same, gone, nil
+	return same, gone, hidden, nil
 }
 
 // messageID reads the Message-ID, without <>, from a block of header fields.

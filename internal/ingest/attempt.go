@@ -70,7 +70,7 @@ func (p *pass) tryCandidates(ctx context.Context, sub vault.Submission, target p
 		if interrupted(ctx, result) {
 			return attempt{}, sub, p.dropIntent(ctx, &sub, result)
 		}
-		p.breaker.note(target.Addr, result.Outcome)
+		p.breaker.note(target.Addr, result)
 		last = attempt{index: i, addr: target.Addr, result: result}
 		if result.Outcome == probe.Accepted {
 			return last, sub, nil // its result is committed with the outcome

@@ -55,43 +55,47 @@ func (s *Service) CheckStored(ctx context.Context, daily bool) (CheckSummary, er
 	if err != nil {
 		return sum, fmt.Errorf("reading what is to be checked: %w", err)
 	}
-	var brk breaker
+	brk := breaker{patience: mostHanging}
 	refused := map[string][]stored{}
 	suspended := map[string]bool{}
 	var broken error // what ended the run before its end
-	for i, c := range interleave(due) {
+	note := func(r checked) {
+		if r.err != nil {
+			broken = firstError(broken, fmt.Errorf("checking the password of %s: %w", r.cred.Mailbox, r.err))
+			return
+		}
+		if !r.tried {
+			return
+		}
+		brk.note(r.target.Addr, r.result)
+		sum.Tried++
+		switch r.result.Outcome {
+		case probe.Accepted:
+			sum.Accepted++
+		case probe.Refused:
+			sum.Refused++
+			refused[r.provider] = append(refused[r.provider], r.stored)
+			if n := len(refused[r.provider]); n > 2 && 20*n > perProvider[r.provider] {
+				suspended[r.provider] = true
+			}
+		default:
+			sum.Trouble++
+		}
+	}
+	beside := s.newBeside(note)
+	for i, c := range interleave(troubledLast(due)) {
 		if suspended[c.provider] || brk.open(c.target.Addr) {
 			continue
 		}
 		if i > 0 {
 			s.spread(ctx, daily, len(due))
 		}
-		if broken = ctx.Err(); broken != nil {
+		if broken = firstError(broken, ctx.Err()); broken != nil {
 			break
 		}
-		result, tried, err := s.checkOne(ctx, c, now)
-		if err != nil {
-			broken = fmt.Errorf("checking the password of %s: %w", c.cred.Mailbox, err)
-			break
-		}
-		if !tried {
-			continue
-		}
-		brk.note(c.target.Addr, result.Outcome)
-		sum.Tried++
-		switch result.Outcome {
-		case probe.Accepted:
-			sum.Accepted++
-		case probe.Refused:
-			sum.Refused++
-			refused[c.provider] = append(refused[c.provider], c)
-			if n := len(refused[c.provider]); n > 2 && 20*n > perProvider[c.provider] {
-				suspended[c.provider] = true
-			}
-		default:
-			sum.Trouble++
-		}
+		beside.start(ctx, c, now)
 	}
+	beside.finish()
 	// What was refused is committed also when the run is broken off: it must
 	// not be tried again after a restart.
 	ctx = context.WithoutCancel(ctx)

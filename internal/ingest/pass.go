@@ -11,7 +11,6 @@ import (
 
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/pec"
-	"pec-ingest/internal/probe"
 	"pec-ingest/internal/secret"
 	"pec-ingest/internal/submission"
 	"pec-ingest/internal/vault"
@@ -296,21 +295,4 @@ func (s *Service) inboxError(err error) error {
 		log.Warn("the studio's inbox can't be reached", "event", "inbox.unreachable", "err", err, "hint", e.Hint)
 	}
 	return e
-}
-
-// breaker stops knocking at a server that did not answer: after two troubles
-// in a row the other mailboxes there are not tried in this run.
-type breaker struct{ troubles map[string]int }
-
-func (b *breaker) open(addr string) bool { return b.troubles[addr] >= 2 }
-
-func (b *breaker) note(addr string, o probe.Outcome) {
-	if b.troubles == nil {
-		b.troubles = map[string]int{}
-	}
-	if o == probe.Network || o == probe.TLS {
-		b.troubles[addr]++
-		return
-	}
-	b.troubles[addr] = 0
 }
