@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -310,6 +311,21 @@ var lies = []lie{
 	{"an empty search", func() func(string, []byte) []byte {
 		return func(_ string, r []byte) []byte {
 			return regexp.MustCompile(`^(\* ESEARCH \(TAG "[^"]*"\) UID).*\r\n`).ReplaceAll(r, []byte("$1\r\n"))
+		}
+	}},
+	{"every other message left out of a search, one that is not there in it", func() func(string, []byte) []byte {
+		told := 0 // of a first pass, which searches twice
+		return func(_ string, r []byte) []byte {
+			all := regexp.MustCompile(`^(\* ESEARCH \(TAG "[^"]*"\) UID) ALL 1:(\d+)\r\n`).FindSubmatch(r)
+			if all == nil || told == 2 {
+				return r
+			}
+			told++
+			last, _ := strconv.Atoi(string(all[2]))
+			for uid := 2; uid <= last; uid += 2 {
+				all[1] = fmt.Appendf(all[1], "%s%d", map[bool]string{true: " ALL ", false: ","}[uid == 2], uid)
+			}
+			return append(all[1], ",4000000000\r\n"...)
 		}
 	}},
 	{"a huge RFC822.SIZE", onFetch(func(_ int, r []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,17 +213,70 @@ func TestIdleIsRenewed(t *testing.T) {
 // gone: it is filed another time.
 func TestFileHidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, c := range []struct{ name, shown string }{
-			{"nothing", "TAG OK done\r\n"},
-			{"expunge issued", "TAG NO [EXPUNGEISSUED] some are gone\r\n"},
+		const one = "* SEARCH 1\r\nTAG OK done\r\n"
+		for _, c := range []struct {
+			name, shown, listed string
+			gone                []uint32
+		}{
+			{"nothing", "TAG OK done\r\n", one, []uint32{2}},
+			{"expunge issued", "TAG NO [EXPUNGEISSUED] some are gone\r\n", one, []uint32{2}},
+			{"no list", "TAG OK done\r\n", "TAG NO not now\r\n", nil},
 		} {
 			s := mustTalk(t, on(map[string]string{
 				"UID FETCH":  c.shown,
-				"UID SEARCH": "* SEARCH 1\r\nTAG OK done\r\n",
+				"UID SEARCH": c.listed,
 			}))
 			filed, gone, err := s.File(t.Context(), 9, []inbox.FileItem{item(1, "a"), item(2, "b")}, inbox.Move)
-			if !errors.Is(err, inbox.ErrCannotFile) || len(filed) != 0 || !slices.Equal(gone, []uint32{2}) {
-				t.Errorf("%s: got filed %v, gone %v, %v; want 2 gone, and ErrCannotFile for 1", c.name, filed, gone, err)
+			if !errors.Is(err, inbox.ErrCannotFile) || len(filed) != 0 || !slices.Equal(gone, c.gone) {
+				t.Errorf("%s: got filed %v, gone %v, %v; want %v gone, and ErrCannotFile", c.name, filed, gone, err, c.gone)
+			}
+		}
+	})
+}
+
+// What a search leaves out is found, in the gaps of its answer and nowhere else;
+// without a gap the server is not asked.
+func TestUnlisted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shown = "* 1 FETCH (UID 2 INTERNALDATE \"01-Sep-2026 10:00:00 +0000\")\r\n* 2 FETCH (UID 3 INTERNALDATE \"01-May-2026 10:00:00 +0000\")\r\n" +
+			"* 3 FETCH (UID 4 INTERNALDATE \"01-Sep-2026 10:00:00 +0000\")\r\n* 9 FETCH (FLAGS (\\Seen))\r\nTAG OK done\r\n"
+		september := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+		for _, c := range []struct {
+			name   string
+			answer string
+			from   uint32
+			listed []uint32
+			end    uint32
+			since  time.Time
+			asked  string // the set of UIDs; "" = no question
+			want   []uint32
+		}{
+			{"no gap", shown, 3, []uint32{3, 4, 5}, 0, time.Time{}, "", nil},
+			{"nothing listed", shown, 3, nil, 0, time.Time{}, "", nil},
+			{"gaps", shown, 1, []uint32{1, 4, 8}, 0, time.Time{}, "2:3,5:7", []uint32{2, 3}},
+			{"old ones", shown, 1, []uint32{5}, 0, september, "1:4", []uint32{2, 4}},
+			{"up to the end", shown, 1, nil, 5, september, "1:4", []uint32{2, 4}},
+			{"the last number there is", shown, 4, []uint32{4, 1<<32 - 1}, 0, time.Time{}, "5:4294967294", nil},
+			{"some expunged", strings.Replace(shown, "TAG OK", "TAG NO [EXPUNGEISSUED]", 1), 1, []uint32{5}, 0, time.Time{}, "1:4", []uint32{2, 3, 4}},
+			{"no answer", "TAG NO later\r\n", 1, []uint32{5}, 0, time.Time{}, "1:4", nil},
+		} {
+			f := &fake{script: on(map[string]string{"UID FETCH": c.answer})}
+			s, err := talk(t, f, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Unlisted(t.Context(), c.from, c.listed, c.end, c.since)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s: got %v, %v, want %v", c.name, got, err, c.want)
+			}
+			asked := ""
+			for _, cmd := range f.sent() {
+				if rest, ok := strings.CutPrefix(cmd, "UID FETCH "); ok {
+					asked, _, _ = strings.Cut(rest, " ")
+				}
+			}
+			if asked != c.asked {
+				t.Errorf("%s: asked about %q, want %q", c.name, asked, c.asked)
 			}
 		}
 	})

@@ -233,9 +233,12 @@ func (s *Session) stillThere(items []FileItem) (same, gone, hidden []uint32, err
 		}
 		missing = append(missing, lost...)
 	}
-	listed := map[uint32]bool{}
+	var listed map[uint32]bool // nil: not known
 	if len(missing) > 0 {
-		if listed, err = s.present(missing); err != nil {
+		var ie *imap.Error
+		if listed, err = s.present(missing); errors.As(err, &ie) {
+			listed = nil // it won't say
+		} else if err != nil {
 			return nil, nil, nil, err
 		}
 	}
@@ -243,7 +246,7 @@ func (s *Session) stillThere(items []FileItem) (same, gone, hidden []uint32, err
 		switch {
 		case found[uid]:
 			same = append(same, uid)
-		case listed[uid] && slices.Contains(missing, uid):
+		case slices.Contains(missing, uid) && (listed == nil || listed[uid]):
 			hidden = append(hidden, uid)
 		default:
 			gone = append(gone, uid)

@@ -194,6 +194,7 @@ func TestRefreshAfterOtherCommands(t *testing.T) {
 		if quiet, sent, err := poll(t, s, f, 9, 4); quiet || sent != anew || err != nil {
 			t.Errorf("after an expunge: got %t after %s, %v, want %s", quiet, sent, err, anew)
 		}
+		box.says["UID SEARCH UID 1"] = "* SEARCH\r\nTAG OK done\r\n"
 		if _, _, err := s.File(t.Context(), 9, []inbox.FileItem{{UID: 1, MessageID: "x"}}, inbox.Move); err != nil {
 			t.Fatal(err)
 		}

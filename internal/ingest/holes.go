@@ -95,7 +95,11 @@ func (p *pass) noted(ctx context.Context) (noted map[uint32]vault.Hole, due []ui
 // noteMissing remembers messages that the server listed and then did not
 // hand over. Those that have simply gone are forgotten; the others are asked
 // for again later, and given up, with a record, after holeTries.
+//
+// Behind all that the server has shown or promised there is nothing to wait for:
+// the cursor stays before it.
 func (p *pass) noteMissing(ctx context.Context, uids []uint32, headers map[uint32]inbox.Header) error {
+	uids = slices.DeleteFunc(slices.Clone(uids), func(uid uint32) bool { return uid >= p.reach && !p.holes[uid] })
 	if len(uids) == 0 || p.opts.DryRun {
 		return nil
 	}

@@ -82,6 +82,7 @@ type pass struct {
 	pending  []pendingCommit // see pending.go
 	progress progress
 	breaker  breaker
+	reach    uint32          // no message from this UID on was shown or promised by UIDNEXT
 	redials  int             // new sessions that this pass needed
 	unable   map[uint32]bool // messages that the server itself says it can't read
 }

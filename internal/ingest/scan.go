@@ -40,7 +40,7 @@ func (p *pass) scan(ctx context.Context) error {
 		cur = vault.Cursor{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, NextUID: 1, Since: p.since()}
 	}
 	from, since := cur.NextUID, cur.Since
-	end := cur
+	end, last, gapsTo := cur, uint32(0), uint32(0)
 	end.Since = time.Time{}
 	if !since.IsZero() {
 		// What is too old now must lie before the cursor afterwards, or the next
@@ -49,7 +49,8 @@ func (p *pass) scan(ctx context.Context) error {
 		if err != nil {
 			return p.inboxError(err)
 		}
-		end.NextUID = behind(end.NextUID, all)
+		gapsTo = p.box.UIDNext
+		last = max(newest(all), max(gapsTo, 1)-1)
 	}
 	uids, err := p.sess.Search(ctx, from, since)
 	if err != nil {
@@ -61,7 +62,19 @@ func (p *pass) scan(ctx context.Context) error {
 		return err
 	}
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
-	end.NextUID = behind(end.NextUID, uids)
+	unlisted, err := p.sess.Unlisted(ctx, from, uids, gapsTo, since)
+	if err != nil {
+		return p.inboxError(err)
+	}
+	if len(unlisted) > 0 {
+		p.log.Warn("the server's search left out messages that are there: they are read, too", "event", "inbox.unlisted", "count", len(unlisted))
+		uids = append(uids, unlisted...)
+		slices.Sort(uids)
+	}
+	if p.reach = p.box.UIDNext; p.reach == 0 {
+		p.reach = 1<<32 - 1 // it does not say
+	}
+	last = max(last, newest(uids))
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { _, known := noted[u]; return known }) // a service that died has noted them
 	uids = append(holes, uids...)
 	p.holes, p.trial = map[uint32]bool{}, newTrial(p.onTrial.Load())
@@ -80,14 +93,14 @@ func (p *pass) scan(ctx context.Context) error {
 	}
 	if total == 0 {
 		p.endTrial()
-		return p.moveCursor(ctx, end)
+		return p.moveCursor(ctx, p.behind(end, last))
 	}
 	p.beginProgress(total)
 	l := p.startLine(ctx)
 	err = p.caught("reading the inbox", func() error {
 		err := p.scanAll(ctx, l, uids, cur)
 		if err == nil {
-			l.passed(end, total, false)
+			l.passed(p.behind(end, last), total, false)
 		}
 		return err
 	})
@@ -100,12 +113,12 @@ func (p *pass) scan(ctx context.Context) error {
 	return err
 }
 
-// behind is the first UID behind next and all of uids.
-func behind(next uint32, uids []uint32) uint32 {
-	for _, uid := range uids {
-		next = max(next, uid+1)
+// newest is the last of ascending UIDs, 0 if there are none.
+func newest(uids []uint32) uint32 {
+	if len(uids) == 0 {
+		return 0
 	}
-	return next
+	return uids[len(uids)-1]
 }
 
 // scanAll hands all that can matter over to l, and lets the cursor follow.
@@ -118,10 +131,21 @@ func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cu
 			return err
 		}
 		done += len(batch)
-		cur.NextUID = max(cur.NextUID, batch[len(batch)-1]+1)
+		cur = p.behind(cur, batch[len(batch)-1])
 		l.passed(cur, done, wary)
 	}
 	return nil
+}
+
+// behind moves the cursor behind uid, at most to where the server has said by
+// UIDNEXT, or by handing over a message, that there are messages: one that it
+// lists out of nothing must not hide those that get their numbers later.
+func (p *pass) behind(cur vault.Cursor, uid uint32) vault.Cursor {
+	if uid < 1<<32-1 {
+		uid++
+	}
+	cur.NextUID = max(cur.NextUID, min(uid, p.reach))
+	return cur
 }
 
 // since is the first day that a first pass looks at.
@@ -174,6 +198,9 @@ func (p *pass) scanBatch(ctx context.Context, l *line, uids []uint32) error {
 		return p.sess.Headers(ctx, uids, func(h inbox.Header) error {
 			answered(h.UID)
 			headers[h.UID] = h
+			if h.UID < 1<<32-1 {
+				p.reach = max(p.reach, h.UID+1)
+			}
 			return nil
 		})
 	})
