@@ -49,8 +49,7 @@ func (p *pass) scan(ctx context.Context) error {
 		if err != nil {
 			return p.inboxError(err)
 		}
-		gapsTo = p.box.UIDNext
-		last = max(newest(all), max(gapsTo, 1)-1)
+		last, gapsTo = newest(all), p.box.UIDNext
 	}
 	uids, err := p.sess.Search(ctx, from, since)
 	if err != nil {
