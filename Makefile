@@ -37,7 +37,7 @@ check: ## format, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-chaos: deps ## break everything around the program, in the long form (two hours); see docs/reliability.md
+chaos: deps ## break everything around the program, in the long form (an hour and a half); see docs/reliability.md
 	GO=$(GO) FUZZTIME=$(FUZZTIME) ./scripts/chaos.sh
 
 FUZZTIME ?= 60s

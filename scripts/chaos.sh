@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Breaks everything around the program, in the long form: every row of
-# docs/reliability.md that has one. On two quiet cores it takes about two hours.
+# docs/reliability.md that has one. On two quiet cores it takes about an hour and a half.
 #
 #   scripts/chaos.sh               all
 #   scripts/chaos.sh soak links    these rows
