@@ -20,7 +20,7 @@ var (
 	ErrRefused = errors.New("inbox: the server refuses the password")
 	// ErrUnavailable: the server answers, but doesn't serve: not now, not
 	// this account, not this way of logging in.
-	ErrUnavailable = errors.New("inbox: the server does not let us in or ends the session")
+	ErrUnavailable = errors.New("inbox: the server does not do what it was asked, or ends the session")
 	// ErrDenied: the server's answer to the login was no, for another reason
 	// than the password. Such an error is ErrUnavailable, too.
 	ErrDenied = errors.New("inbox: the server denies the login")
