@@ -27,9 +27,6 @@ import (
 // shown, and never sent again by itself.
 //
 // What is no longer true when its turn comes is withdrawn (outdated).
-//
-// A server that can't be reached, or refuses one message, is no error: it is
-// tried again. One that refuses the studio's password is.
 func (s *Service) Deliver(ctx context.Context) error {
 	if !s.cfg.SMTP.Enabled {
 		return nil
@@ -240,9 +237,6 @@ func (s *Service) sendOne(ctx context.Context, o vault.Outgoing) (stop bool, err
 			m.State = vault.OutFailed
 		}
 	})
-	if err == nil && se.Refused { // the same words as from now on at each try
-		err = s.mayLogIn(ctx, AccountSMTP, smtp.Password, false)
-	}
 	return se.Refused || se.ForAll, err
 }
 

@@ -121,38 +121,6 @@ func TestSMTPRefused(t *testing.T) {
 	})
 }
 
-// A run in which SMTP refuses the password has failed, the first one too; one in
-// which it can't be reached has not.
-func TestSMTPRefusedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFaulty(t, smtpConfig)
-		defer f.close()
-		f.smtpPassword("prima")
-		tries := 0
-		fail := &notify.SendError{Temporary: true, ForAll: true, Stage: notify.StageConnect, Detail: "connection refused"}
-		f.service.Send = func(context.Context, notify.SMTPConfig, notify.Mail, func() error) (notify.Receipt, error) {
-			tries++
-			return notify.Receipt{}, fail
-		}
-		once := func() error {
-			_, err := f.service.Once(t.Context(), ingest.RunOptions{})
-			f.cut()
-			return err
-		}
-		f.deliver(false)
-		if err := once(); err != nil || tries != 1 {
-			t.Errorf("not reached: got %v after %d tries, want no error after one", err, tries)
-		}
-		fail = &notify.SendError{Refused: true, ForAll: true, Stage: notify.StageAuth, Code: 535, Detail: "no"}
-		for range 2 {
-			time.Sleep(time.Hour)
-			if err := once(); !errors.Is(err, ingest.ErrClosedSecret) || ingest.HintOf(err) == "" || tries != 2 {
-				t.Errorf("refused: got %v (%s) after %d tries, want ErrClosedSecret with a hint after two", err, ingest.HintOf(err), tries)
-			}
-		}
-	})
-}
-
 // A password that the server refuses is not kept, one that it can't judge now
 // is, and none of it touches the one in use.
 func TestSetInbox(t *testing.T) {
