@@ -39,41 +39,17 @@ func (p *pass) scan(ctx context.Context) error {
 		}
 		cur = vault.Cursor{Folder: p.folderName(), UIDValidity: p.box.UIDValidity, NextUID: 1, Since: p.since()}
 	}
-	from, since := cur.NextUID, cur.Since
-	end, last, gapsTo := cur, uint32(0), uint32(0)
+	end := cur
 	end.Since = time.Time{}
-	if !since.IsZero() {
-		// What is too old now must lie before the cursor afterwards, or the next
-		// pass, which asks for no day, would take it for new.
-		all, err := p.sess.Search(ctx, from, time.Time{})
-		if err != nil {
-			return p.inboxError(err)
-		}
-		last, gapsTo = newest(all), p.box.UIDNext
-	}
-	uids, err := p.sess.Search(ctx, from, since)
+	uids, last, err := p.listNew(ctx, cur)
 	if err != nil {
-		return p.inboxError(err)
+		return err
 	}
-	p.from = since
+	p.from = cur.Since
 	noted, holes, err := p.noted(ctx)
 	if err != nil {
 		return err
 	}
-	uids = slices.DeleteFunc(uids, func(u uint32) bool { return u < from }) // "N:*" names the last message even below N
-	unlisted, err := p.sess.Unlisted(ctx, from, uids, gapsTo, since)
-	if err != nil {
-		return p.inboxError(err)
-	}
-	if len(unlisted) > 0 {
-		p.log.Warn("the server's search left out messages that are there: they are read, too", "event", "inbox.unlisted", "count", len(unlisted))
-		uids = append(uids, unlisted...)
-		slices.Sort(uids)
-	}
-	if p.reach = p.box.UIDNext; p.reach == 0 {
-		p.reach = 1<<32 - 1 // it does not say
-	}
-	last = max(last, newest(uids))
 	uids = slices.DeleteFunc(uids, func(u uint32) bool { _, known := noted[u]; return known }) // a service that died has noted them
 	uids = append(holes, uids...)
 	p.holes, p.trial = map[uint32]bool{}, newTrial(p.onTrial.Load())
@@ -112,14 +88,6 @@ func (p *pass) scan(ctx context.Context) error {
 	return err
 }
 
-// newest is the last of ascending UIDs, 0 if there are none.
-func newest(uids []uint32) uint32 {
-	if len(uids) == 0 {
-		return 0
-	}
-	return uids[len(uids)-1]
-}
-
 // scanAll hands all that can matter over to l, and lets the cursor follow.
 func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cursor) error {
 	for done := 0; done < len(uids); {
@@ -134,34 +102,6 @@ func (p *pass) scanAll(ctx context.Context, l *line, uids []uint32, cur vault.Cu
 		l.passed(cur, done, wary)
 	}
 	return nil
-}
-
-// behind moves the cursor behind uid, at most to where the server has said by
-// UIDNEXT, or by handing over a message, that there are messages: one that it
-// lists out of nothing must not hide those that get their numbers later.
-func (p *pass) behind(cur vault.Cursor, uid uint32) vault.Cursor {
-	if uid < 1<<32-1 {
-		uid++
-	}
-	cur.NextUID = max(cur.NextUID, min(uid, p.reach))
-	return cur
-}
-
-// since is the first day that a first pass looks at.
-func (p *pass) since() time.Time {
-	if p.rereading() {
-		return p.today(p.rereadFrom)
-	}
-	if !p.cfg.Inbox.Since.IsZero() {
-		return p.cfg.Inbox.Since
-	}
-	return p.today(p.now).AddDate(0, 0, -p.policy.MaxValidityDays)
-}
-
-// tooOld: a server searches by days of its own time zone and may list the day
-// before.
-func (p *pass) tooOld(h inbox.Header) bool {
-	return !p.from.IsZero() && p.today(h.InternalDate).Before(p.from)
 }
 
 func (p *pass) cursor(ctx context.Context) (cur vault.Cursor, err error) {
