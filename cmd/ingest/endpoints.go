@@ -73,7 +73,7 @@ func endpoints(now current, d *door) []endpoint {
 			func(ctx context.Context, s *ingest.Service, _ string, _ nothing) (*ingest.DaemonState, error) {
 				return s.Daemon(ctx)
 			}),
-		op(now, "waiting", web.RightReader, "How much of a mailbox is not done: in review, to be sent, not sent, open.",
+		op(now, "waiting", web.RightReader, "How much of a mailbox is not done: in review, to be sent, in doubt, open.",
 			func(ctx context.Context, s *ingest.Service, _ string, in mailboxIn) (ingest.Waiting, error) {
 				return s.Waiting(ctx, in.Mailbox)
 			}),

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -79,21 +78,16 @@ func (b *beside) finish() {
 // has waited longest first: mailboxes that hang every time would else take
 // their turn before all others, every time.
 func troubledLast(due []stored) []stored {
-	slices.SortStableFunc(due, func(a, b stored) int {
-		la, lb := a.cred.LastCheck, b.cred.LastCheck
-		if t := cmp.Compare(btoi(!la.TroubleSince.IsZero()), btoi(!lb.TroubleSince.IsZero())); t != 0 || la.TroubleSince.IsZero() {
-			return t
+	var well, troubled []stored
+	for _, c := range due {
+		if c.cred.LastCheck.TroubleSince.IsZero() {
+			well = append(well, c)
+		} else {
+			troubled = append(troubled, c)
 		}
-		return la.At.Compare(lb.At)
-	})
-	return due
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
 	}
-	return 0
+	slices.SortStableFunc(troubled, func(a, b stored) int { return a.cred.LastCheck.At.Compare(b.cred.LastCheck.At) })
+	return append(well, troubled...)
 }
 
 // breaker stops knocking at a server: the other mailboxes there are not tried

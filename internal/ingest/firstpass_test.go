@@ -1,19 +1,14 @@
 package ingest_test
 
 import (
-	"bytes"
-	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/emersion/go-imap/v2"
-
 	"pec-ingest/internal/inbox"
 	"pec-ingest/internal/ingest"
 	"pec-ingest/internal/pec"
-	"pec-ingest/internal/pectest"
 )
 
 // What is older than a first pass looks at is not looked at by the passes behind
@@ -56,25 +51,6 @@ func TestOldMessagesStayUnread(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// letter is a certified letter with a password.
-func (f *faulty) letter(from string, at time.Time) []byte {
-	f.letters++
-	at = at.Truncate(time.Second)
-	l := pectest.Letter{From: from, To: studioUser, Subject: "Nuova password", Date: at,
-		Text: "Buongiorno,\r\n\r\nPassword per programmi di posta: " + faultyPassword + "\r\n\r\nCordiali saluti\r\n"}
-	e := pectest.Envelope{Provider: f.provider, Sender: from, Recipients: []string{studioUser}, Subject: l.Subject, SentAt: at,
-		MsgID: fmt.Sprintf("<%d@client.example>", f.letters), Letter: l}
-	return e.Bytes()
-}
-
-// appendAt puts a message into the inbox as one that came then.
-func (f *faulty) appendAt(raw []byte, at time.Time) {
-	f.t.Helper()
-	if _, err := f.user.Append("INBOX", lifeLiteral{bytes.NewReader(raw), int64(len(raw))}, &imap.AppendOptions{Time: at}); err != nil {
-		f.t.Fatal(err)
 	}
 }
 

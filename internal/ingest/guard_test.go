@@ -68,23 +68,35 @@ const faultyPassword = "Xk7pQ2mv9"
 // documents if it shall be large.
 func (f *faulty) deliver(large bool) {
 	f.t.Helper()
+	var documents []pectest.Attachment
+	if large {
+		documents = []pectest.Attachment{{Name: "atto.pdf", Type: "application/pdf", Data: bytes.Repeat([]byte("%PDF-1.4 0123456789"), 3000)}}
+	}
 	for _, from := range faultyClients {
-		f.letters++
-		at := time.Now().Truncate(time.Second)
-		l := pectest.Letter{From: from, To: studioUser, Subject: "Nuova password", Date: at,
-			Text: "Buongiorno,\r\n\r\nPassword per programmi di posta: " + faultyPassword + "\r\n\r\nCordiali saluti\r\n"}
-		if large {
-			l.Attachments = []pectest.Attachment{{Name: "atto.pdf", Type: "application/pdf", Data: bytes.Repeat([]byte("%PDF-1.4 0123456789"), 3000)}}
-		}
-		e := pectest.Envelope{Provider: f.provider, Sender: from, Recipients: []string{studioUser}, Subject: l.Subject, SentAt: at,
-			MsgID: fmt.Sprintf("<%d@client.example>", f.letters), Letter: l}
-		f.append(e.Bytes())
+		f.append(f.letter(from, time.Now(), documents...))
 	}
 }
 
 func (f *faulty) append(raw []byte) {
 	f.t.Helper()
-	if _, err := f.user.Append("INBOX", lifeLiteral{bytes.NewReader(raw), int64(len(raw))}, &imap.AppendOptions{Time: time.Now()}); err != nil {
+	f.appendAt(raw, time.Now())
+}
+
+// letter is a certified letter with a password, and documents.
+func (f *faulty) letter(from string, at time.Time, documents ...pectest.Attachment) []byte {
+	f.letters++
+	at = at.Truncate(time.Second)
+	l := pectest.Letter{From: from, To: studioUser, Subject: "Nuova password", Date: at, Attachments: documents,
+		Text: "Buongiorno,\r\n\r\nPassword per programmi di posta: " + faultyPassword + "\r\n\r\nCordiali saluti\r\n"}
+	e := pectest.Envelope{Provider: f.provider, Sender: from, Recipients: []string{studioUser}, Subject: l.Subject, SentAt: at,
+		MsgID: fmt.Sprintf("<%d@client.example>", f.letters), Letter: l}
+	return e.Bytes()
+}
+
+// appendAt puts a message into the inbox as one that came then.
+func (f *faulty) appendAt(raw []byte, at time.Time) {
+	f.t.Helper()
+	if _, err := f.user.Append("INBOX", lifeLiteral{bytes.NewReader(raw), int64(len(raw))}, &imap.AppendOptions{Time: at}); err != nil {
 		f.t.Fatal(err)
 	}
 }
